@@ -1,0 +1,15 @@
+"""Fixtures that every kind of test may use."""
+
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="session")
+def envoy_binary() -> Path:
+    """The real Envoy, which `make test` installs; its absence is a failure, never a skip."""
+    binary = ROOT / ".envoy" / "envoy" / "_bin" / "envoy"
+    assert binary.is_file(), f"no Envoy at {binary}: run `make envoy` first"
+    return binary

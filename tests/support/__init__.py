@@ -1,0 +1,1 @@
+"""What several tests share: fake parts, clients and processes."""

@@ -1,0 +1,108 @@
+"""Resources by type and name, and the versions that follow from their bytes."""
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+_PREFIX = "type.googleapis.com/envoy.config."
+LISTENER = _PREFIX + "listener.v3.Listener"
+ROUTE = _PREFIX + "route.v3.RouteConfiguration"
+CLUSTER = _PREFIX + "cluster.v3.Cluster"
+ENDPOINT = _PREFIX + "endpoint.v3.ClusterLoadAssignment"
+SECRET = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret"
+
+#: Make before break: the order in which an aggregated stream sends additions
+#: (xDS protocol, "Eventual consistency considerations").
+ADS_ORDER = (CLUSTER, ENDPOINT, SECRET, LISTENER, ROUTE)
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """One named resource as the bytes that go on the wire.
+
+    Attributes:
+        value: The message, serialised deterministically.
+        version: Hash of ``value``: equal bytes have equal versions on every replica and after every restart.
+    """
+
+    name: str
+    value: bytes
+    version: str
+
+    @classmethod
+    def of(cls, name: str, value: bytes) -> "Resource":
+        """Make a resource and its version from its bytes."""
+        return cls(name, value, hashlib.sha256(value).hexdigest()[:16])
+
+
+class Resources(Mapping[str, Resource]):
+    """All resources of one type, by name, in the order of their names."""
+
+    __slots__ = ("_items", "version")
+
+    def __init__(self, items: Iterable[Resource] = ()) -> None:
+        """Take resources with distinct names.
+
+        Raises:
+            ValueError: Two resources have one name, which xDS forbids.
+        """
+        ordered = sorted(items, key=lambda resource: resource.name)
+        self._items: Mapping[str, Resource] = MappingProxyType({resource.name: resource for resource in ordered})
+        if len(self._items) != len(ordered):
+            names = [resource.name for resource in ordered]
+            twice = next(name for name, following in zip(names, names[1:], strict=False) if name == following)
+            raise ValueError(f"two resources are named {twice!r}")
+        digest = hashlib.sha256()
+        for resource in ordered:
+            digest.update(f"{len(resource.name)}:{resource.name}{resource.version}".encode())
+        #: Hash over all names and versions: the ``version_info`` of the state of the world.
+        self.version: str = digest.hexdigest()[:16]
+
+    def __getitem__(self, name: str) -> Resource:
+        return self._items[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._items)
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+
+_NONE = Resources()
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Everything one fleet of Envoys is to have. Immutable; compare by ``version``."""
+
+    resources: Mapping[str, Resources] = field(default_factory=dict)
+
+    def of(self, type_url: str) -> Resources:
+        """Return the resources of one type; none for a type that the snapshot does not have."""
+        return self.resources.get(type_url, _NONE)
+
+    @property
+    def version(self) -> str:
+        """Hash over the versions of all types."""
+        parts = "".join(f"{type_url}{self.of(type_url).version}" for type_url in ADS_ORDER)
+        return hashlib.sha256(parts.encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshots:
+    """The snapshot of each fleet.
+
+    Attributes:
+        fleets: By Envoy's ``node.cluster``.
+        empty: What an Envoy of a fleet gets that no service names: listeners, and no route but the catch-all.
+        default: The fleet of an Envoy that gives no ``node.cluster``.
+    """
+
+    fleets: Mapping[str, Snapshot]
+    empty: Snapshot
+    default: str
+
+    def of(self, fleet: str) -> Snapshot:
+        """Return the snapshot for an Envoy's ``node.cluster``."""
+        return self.fleets.get(fleet or self.default, self.empty)

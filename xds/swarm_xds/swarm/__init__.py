@@ -1,0 +1,17 @@
+"""Stage 1 of the arrow, the swarm's state: what a source read, and nothing more.
+
+In: nothing (sources build it). Out: ``SwarmState``, the input of ``labels`` and ``plan``.
+It must not know the Docker SDK, stack files or Envoy.
+"""
+
+from swarm_xds.swarm.state import (
+    Network,
+    Node,
+    PublishedPort,
+    PublishMode,
+    Service,
+    SwarmState,
+    Task,
+)
+
+__all__ = ["Network", "Node", "PublishMode", "PublishedPort", "Service", "SwarmState", "Task"]

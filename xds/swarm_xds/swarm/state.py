@@ -1,0 +1,112 @@
+"""The swarm's objects as frozen values, only with the fields that a later stage reads.
+
+All collections are tuples in the order of their sort key, so that equal swarms compare equal.
+Field meanings follow the Docker Engine API (v1.41: Service, Task, Network, Node).
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class PublishMode(StrEnum):
+    """How a port is published: on the task's own node, or through the routing mesh."""
+
+    HOST = "host"
+    INGRESS = "ingress"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class PublishedPort:
+    """A published TCP port. ``published`` is 0 while the engine has not chosen one."""
+
+    target: int
+    published: int
+    mode: PublishMode
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Network:
+    """A network that services may attach to.
+
+    Attributes:
+        subnets: In CIDR notation, sorted.
+        stack: The stack it belongs to (label ``com.docker.stack.namespace``), or empty.
+    """
+
+    id: str
+    name: str
+    stack: str = ""
+    ingress: bool = False
+    subnets: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Node:
+    """A node of the swarm; ``address`` is its IP address as the managers see it, without a port."""
+
+    id: str
+    hostname: str
+    address: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """A task that may take traffic.
+
+    A source reports each task of a routed service whose state is ``running``; all others it leaves out.
+
+    Attributes:
+        serving: Desired state is ``running`` too. False from the moment the swarm wants it gone.
+        addresses: ``(network id, address)``, sorted; address is an IP address, or a DNS name from a stack file.
+        port: Port that replaces the label's, from a stack file's ``address:port``; 0 if none.
+        host_ports: Ports published in host mode as the engine reports them for this task.
+    """
+
+    id: str
+    node_id: str = ""
+    serving: bool = True
+    addresses: tuple[tuple[str, str], ...] = ()
+    port: int = 0
+    host_ports: tuple[PublishedPort, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Service:
+    """A service of the swarm with its labels and its running tasks.
+
+    Attributes:
+        created: When it was created: nanoseconds since the epoch; 0 from a stack file.
+        labels: ``(key, value)`` sorted by key; keys are unique.
+        network_ids: Networks in its specification, sorted.
+        virtual_ips: ``(network id, address)`` sorted; empty in endpoint mode ``dnsrr``.
+        ports: Ports in its specification.
+        tasks: Sorted by id.
+        source: File it was read from; empty for a swarm.
+    """
+
+    id: str
+    name: str
+    stack: str = ""
+    created: int = 0
+    labels: tuple[tuple[str, str], ...] = ()
+    network_ids: tuple[str, ...] = ()
+    virtual_ips: tuple[tuple[str, str], ...] = ()
+    ports: tuple[PublishedPort, ...] = ()
+    tasks: tuple[Task, ...] = ()
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SwarmState:
+    """One complete reading.
+
+    Attributes:
+        services: Sorted by id; a source may leave out services without any label of ours.
+        fleet_networks: ``(fleet, network ids)`` sorted by fleet: the networks each fleet's proxies stand in.
+            None if every network is reachable (stack files).
+    """
+
+    services: tuple[Service, ...] = ()
+    networks: tuple[Network, ...] = ()
+    nodes: tuple[Node, ...] = ()
+    fleet_networks: tuple[tuple[str, tuple[str, ...]], ...] | None = None
