@@ -1,1 +1,21 @@
-"""To be written."""
+"""Stage 2 of the arrow, the labels: what each service asks for, parsed once and for all.
+
+In: a ``Service`` of the swarm's state. Out: its ``ServiceIntent`` and problems; after this stage no code
+sees a raw label. It must not know other services, Envoy, files or the clock.
+``keys`` is the one table of label keys; the documentation is printed from it.
+"""
+
+from swarm_xds.labels.intent import BackendIntent, BackendMode, Redirect, RouteIntent, ServiceIntent, Sticky
+from swarm_xds.labels.memory import Memory
+from swarm_xds.labels.parse import parse
+
+__all__ = [
+    "BackendIntent",
+    "BackendMode",
+    "Memory",
+    "Redirect",
+    "RouteIntent",
+    "ServiceIntent",
+    "Sticky",
+    "parse",
+]

@@ -1,1 +1,37 @@
-"""To be written."""
+"""Stage 4 of the arrow, the routing model: who answers what, in HTTP's terms.
+
+In: nothing (``plan`` builds it). Out: ``RoutingModel``, the only input of ``translate``.
+It must not know labels, Docker or Envoy's messages.
+"""
+
+from swarm_xds.model.edge import EdgeOptions
+from swarm_xds.model.routing import (
+    Backend,
+    BackendShare,
+    CookieHash,
+    Endpoint,
+    Fleet,
+    Forward,
+    Outlier,
+    RedirectTo,
+    Route,
+    RoutingModel,
+    SourceHash,
+    VirtualHost,
+)
+
+__all__ = [
+    "Backend",
+    "BackendShare",
+    "CookieHash",
+    "EdgeOptions",
+    "Endpoint",
+    "Fleet",
+    "Forward",
+    "Outlier",
+    "RedirectTo",
+    "Route",
+    "RoutingModel",
+    "SourceHash",
+    "VirtualHost",
+]

@@ -1,0 +1,32 @@
+"""How a fleet's proxies behave apart from any service: the operator's choices, in HTTP's terms."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EdgeOptions:
+    """Options of the listeners and of all routes and backends.
+
+    Attributes:
+        http_port: Port of the plain listener inside the proxy.
+        address: Address that it binds.
+        unknown_host_status: Answer to a host that nobody claims (Interlock's was 503).
+        retry_after: Seconds in ``Retry-After`` when no task runs.
+        trusted_hops: How many proxies in front of the edge are trusted with ``x-forwarded-for``.
+        connect_timeout: Milliseconds until a connection to a task is given up and another task tried.
+        stream_idle_timeout: Milliseconds without a byte in either direction until a request is ended; 0 for ever.
+        request_timeout: Milliseconds until a request must have arrived whole; 0 for ever. Responses have no limit.
+        upstream_idle_timeout: Milliseconds that an unused connection to a task is kept.
+        max_connections: Limit of connections, pending requests and requests to one backend, each.
+    """
+
+    http_port: int = 80
+    address: str = "0.0.0.0"  # noqa: S104 - an edge listens to the outside; that is what it is for
+    unknown_host_status: int = 404
+    retry_after: int = 5
+    trusted_hops: int = 0
+    connect_timeout: int = 1_000
+    stream_idle_timeout: int = 300_000
+    request_timeout: int = 300_000
+    upstream_idle_timeout: int = 4_000
+    max_connections: int = 10_000

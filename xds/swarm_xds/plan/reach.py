@@ -1,0 +1,187 @@
+"""From a service's network and tasks to the endpoints of a backend."""
+
+import difflib
+import ipaddress
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from swarm_xds.labels import BackendIntent, BackendMode
+from swarm_xds.model import Endpoint
+from swarm_xds.problem import Kind, Problem, Severity
+from swarm_xds.swarm import Network, Node, PublishMode, Service, SwarmState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reached:
+    """The endpoints of one backend.
+
+    Attributes:
+        endpoints: Sorted, each once; none while no task runs.
+        by_name: One of them is a host name.
+        running: Tasks that may take traffic: the backend's natural weight.
+    """
+
+    endpoints: tuple[Endpoint, ...] = ()
+    by_name: bool = False
+    running: int = 0
+
+
+class UnreachableError(Exception):
+    """The labels leave open how the tasks are reached, so that the route is left out."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem.reason)
+        self.problem = problem
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a backend's reach depends on beside its own service, by id."""
+
+    networks: Mapping[str, Network]
+    nodes: Mapping[str, Node]
+    fleets: Mapping[str, frozenset[str]] | None = field(default=None)
+
+    @classmethod
+    def of(cls, state: SwarmState) -> "Surroundings":
+        """Index a swarm's state."""
+        fleets = state.fleet_networks
+        return cls(
+            networks={network.id: network for network in state.networks},
+            nodes={node.id: node for node in state.nodes},
+            fleets=None if fleets is None else {fleet: frozenset(ids) for fleet, ids in fleets},
+        )
+
+
+def reach(
+    service: Service, backend: BackendIntent, fleet: str, around: Surroundings
+) -> tuple[Reached, tuple[Problem, ...]]:
+    """Return the endpoints through which a fleet reaches a service's tasks.
+
+    Raises:
+        UnreachableError: No network can be chosen without guessing, or there is no virtual IP.
+    """
+    if not backend.network and any(_in_host_mode(port.target, port.mode, backend) for port in service.ports):
+        return _by_host_port(service, backend, around), ()
+    network = _network(service, backend, around)
+    shared = around.fleets is None or network.id in around.fleets.get(fleet, frozenset())
+    if not shared:
+        return Reached(running=_running(service)), (_not_shared(service, fleet, network, around),)
+    if backend.mode is BackendMode.VIP:
+        return _by_virtual_ip(service, backend, network), ()
+    found = {
+        Endpoint(address, task.port or backend.port)
+        for task in service.tasks
+        if task.serving
+        for network_id, address in task.addresses
+        if network_id == network.id
+    }
+    return _reached(found, service), ()
+
+
+def _reached(found: set[Endpoint], service: Service) -> Reached:
+    by_name = any(not _is_address(endpoint.address) for endpoint in found)
+    return Reached(endpoints=tuple(sorted(found)), by_name=by_name, running=_running(service))
+
+
+def _running(service: Service) -> int:
+    return sum(task.serving for task in service.tasks)
+
+
+def _is_address(value: str) -> bool:
+    try:
+        ipaddress.ip_address(value)
+    except ValueError:
+        return False
+    return True
+
+
+def _in_host_mode(target: int, mode: PublishMode, backend: BackendIntent) -> bool:
+    return mode is PublishMode.HOST and target == backend.port
+
+
+def _by_host_port(service: Service, backend: BackendIntent, around: Surroundings) -> Reached:
+    found = {
+        Endpoint(around.nodes[task.node_id].address, port.published)
+        for task in service.tasks
+        if task.serving and task.node_id in around.nodes
+        for port in task.host_ports
+        if _in_host_mode(port.target, port.mode, backend) and port.published
+    }
+    return _reached(found, service)
+
+
+def _by_virtual_ip(service: Service, backend: BackendIntent, network: Network) -> Reached:
+    address = dict(service.virtual_ips).get(network.id)
+    if address is None:
+        raise UnreachableError(
+            _problem(
+                service,
+                Kind.NO_VIRTUAL_IP,
+                f"the service has no virtual IP on network {network.name}",
+                "use endpoint mode vip, or backend_mode task",
+            )
+        )
+    found = {Endpoint(address, backend.port)} if _running(service) else set()
+    return _reached(found, service)
+
+
+def _network(service: Service, backend: BackendIntent, around: Surroundings) -> Network:
+    """Choose the network: the one that the label names, or the only one; never the ingress network."""
+    usable = [
+        around.networks[network_id]
+        for network_id in service.network_ids
+        if network_id in around.networks and not around.networks[network_id].ingress
+    ]
+    if backend.network:
+        for name in (backend.network, f"{service.stack}_{backend.network}"):
+            named = [network for network in usable if network.name == name]
+            if named:
+                return named[0]
+        raise UnreachableError(_unknown_network(service, backend.network, [network.name for network in usable], around))
+    if len(usable) == 1:
+        return usable[0]
+    names = ", ".join(sorted(network.name for network in usable))
+    if usable:
+        reason = f"the service stands on several networks ({names}) and no label says which one to use"
+        cure = "name one of them in the label network"
+    else:
+        reason = "the service stands on no network that a proxy could share"
+        cure = "attach it to an overlay network, or publish its port in host mode"
+    raise UnreachableError(_problem(service, Kind.AMBIGUOUS_NETWORK, reason, cure))
+
+
+def _unknown_network(service: Service, wanted: str, usable: list[str], around: Surroundings) -> Problem:
+    known = {network.name for network in around.networks.values()}
+    ingress = {network.name for network in around.networks.values() if network.ingress}
+    if wanted in ingress:
+        reason = f"{wanted} is the routing mesh's network, on which no proxy reaches a task"
+    elif wanted in known or f"{service.stack}_{wanted}" in known:
+        reason = f"the service does not stand on network {wanted}"
+    else:
+        reason = f"there is no network {wanted}"
+    bare = {name.removeprefix(f"{service.stack}_"): name for name in sorted(usable)}
+    close = difflib.get_close_matches(wanted, [*bare, *usable], n=1)
+    if close:
+        cure = f"did you mean {close[0]}?"
+    else:
+        cure = f"name one of its networks: {', '.join(sorted(usable))}" if usable else "attach it to a network"
+    return _problem(service, Kind.UNKNOWN_NETWORK, reason, cure)
+
+
+def _not_shared(service: Service, fleet: str, network: Network, around: Surroundings) -> Problem:
+    ids = (around.fleets or {}).get(fleet, frozenset())
+    names = sorted(around.networks[network_id].name for network_id in ids if network_id in around.networks)
+    cure = f"attach it to {' or '.join(names)} and name that in the label network" if names else ""
+    return _problem(
+        service,
+        Kind.UNREACHABLE_NETWORK,
+        f"fleet {fleet} does not stand on network {network.name}, so requests are answered 503",
+        cure or f"attach the proxies of fleet {fleet} to a network that the service shares",
+    )
+
+
+def _problem(service: Service, kind: Kind, reason: str, cure: str) -> Problem:
+    return Problem(
+        severity=Severity.ERROR, kind=kind, service=service.name, reason=reason, cure=cure, source=service.source
+    )
