@@ -71,7 +71,8 @@ def _claim(
 
 
 def _virtual_hosts(fleet: _Fleet) -> tuple[tuple[VirtualHost, ...], list[Problem]]:
-    virtual_hosts, problems = [], []
+    virtual_hosts: list[VirtualHost] = []
+    problems: list[Problem] = []
     for host, by_path in sorted(fleet.claims.items()):
         routes = []
         for path, claims in sorted(by_path.items(), key=lambda item: (-len(item[0]), item[0])):

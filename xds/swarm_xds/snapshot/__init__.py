@@ -4,6 +4,7 @@ In: named resources from ``translate``. Out: ``Snapshot``, which ``server`` stre
 It must not know labels, the swarm or gRPC.
 """
 
+from swarm_xds.snapshot.build import InconsistentError, snapshot
 from swarm_xds.snapshot.resources import (
     ADS_ORDER,
     CLUSTER,
@@ -24,8 +25,10 @@ __all__ = [
     "LISTENER",
     "ROUTE",
     "SECRET",
+    "InconsistentError",
     "Resource",
     "Resources",
     "Snapshot",
     "Snapshots",
+    "snapshot",
 ]

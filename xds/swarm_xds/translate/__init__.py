@@ -1,1 +1,11 @@
-"""To be written."""
+"""Stage 5 of the arrow, the translation: from the routing model to Envoy's messages.
+
+In: a ``Fleet`` of the routing model and the ``EdgeOptions``. Out: protobuf messages, one module a resource type.
+From here on, and only from here on, Envoy's types are known. It must not know labels, Docker or gRPC.
+"""
+
+from swarm_xds.translate.bootstrap import BootstrapOptions, bootstrap
+from swarm_xds.translate.fleet import FleetMessages, translate
+from swarm_xds.translate.static import static
+
+__all__ = ["BootstrapOptions", "FleetMessages", "bootstrap", "static", "translate"]

@@ -1,0 +1,152 @@
+"""The bootstrap of a fleet member: who it is, where its control plane is, and how much it may take."""
+
+from dataclasses import dataclass
+
+from envoy.config.bootstrap.v3 import bootstrap_pb2
+from envoy.config.cluster.v3 import cluster_pb2
+from envoy.config.core.v3 import (
+    address_pb2,
+    base_pb2,
+    config_source_pb2,
+    grpc_service_pb2,
+    protocol_pb2,
+)
+from envoy.config.endpoint.v3 import endpoint_components_pb2, endpoint_pb2
+from envoy.config.overload.v3 import overload_pb2
+from envoy.extensions.resource_monitors.downstream_connections.v3 import downstream_connections_pb2
+from envoy.extensions.resource_monitors.fixed_heap.v3 import fixed_heap_pb2
+from envoy.extensions.upstreams.http.v3 import http_protocol_options_pb2
+from google.protobuf.message import Message
+from google.protobuf.wrappers_pb2 import UInt32Value
+
+from swarm_xds.translate.cluster import ads
+from swarm_xds.translate.names import CONTROL_PLANE
+from swarm_xds.translate.wire import milliseconds, packed
+
+_CONNECT_TIMEOUT = 5_000
+_KEEPALIVE_INTERVAL = 10_000
+_KEEPALIVE_TIMEOUT = 5_000
+_FETCH_TIMEOUT = 15_000
+_HEAP_CHECK = 250
+_STOP_ACCEPTING_REQUESTS = 0.95
+_SHRINK_HEAP = 0.9
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BootstrapOptions:
+    """What differs between fleet members.
+
+    Attributes:
+        node: Envoy's ``node.id``, unique among the members.
+        fleet: Envoy's ``node.cluster``.
+        host, port: The control plane; a name that resolves to several replicas uses them all.
+        incremental: Delta xDS rather than the state of the world.
+        admin_port: On loopback only.
+        max_heap: Bytes of heap beyond which requests are refused.
+        max_connections: Downstream connections beyond which new ones are refused.
+    """
+
+    node: str
+    fleet: str
+    host: str
+    port: int
+    incremental: bool = True
+    admin_port: int = 9901
+    max_heap: int = 1_073_741_824
+    max_connections: int = 50_000
+
+
+def bootstrap(options: BootstrapOptions) -> bootstrap_pb2.Bootstrap:
+    """Return the bootstrap: everything dynamic comes over one aggregated stream."""
+    kind = (
+        config_source_pb2.ApiConfigSource.DELTA_GRPC if options.incremental else config_source_pb2.ApiConfigSource.GRPC
+    )
+    stream = config_source_pb2.ApiConfigSource(
+        api_type=kind,
+        transport_api_version=config_source_pb2.V3,
+        grpc_services=[
+            grpc_service_pb2.GrpcService(envoy_grpc=grpc_service_pb2.GrpcService.EnvoyGrpc(cluster_name=CONTROL_PLANE))
+        ],
+        set_node_on_first_message_only=True,
+    )
+    source = ads()
+    source.initial_fetch_timeout.CopyFrom(milliseconds(_FETCH_TIMEOUT))
+    message = bootstrap_pb2.Bootstrap(
+        node=base_pb2.Node(id=options.node, cluster=options.fleet),
+        admin=admin(options.admin_port),
+        dynamic_resources=bootstrap_pb2.Bootstrap.DynamicResources(
+            lds_config=source, cds_config=source, ads_config=stream
+        ),
+        static_resources=bootstrap_pb2.Bootstrap.StaticResources(clusters=[_control_plane(options)]),
+        overload_manager=_overload_manager(options),
+    )
+    return message
+
+
+def admin(port: int) -> bootstrap_pb2.Admin:
+    """Return the admin interface, on loopback."""
+    return bootstrap_pb2.Admin(address=_address("127.0.0.1", port))
+
+
+def _control_plane(options: BootstrapOptions) -> cluster_pb2.Cluster:
+    endpoint = endpoint_components_pb2.Endpoint(address=_address(options.host, options.port))
+    localities = [
+        endpoint_components_pb2.LocalityLbEndpoints(
+            lb_endpoints=[endpoint_components_pb2.LbEndpoint(endpoint=endpoint)]
+        )
+    ]
+    http = http_protocol_options_pb2.HttpProtocolOptions()
+    http.explicit_http_config.http2_protocol_options.connection_keepalive.CopyFrom(
+        protocol_pb2.KeepaliveSettings(
+            interval=milliseconds(_KEEPALIVE_INTERVAL), timeout=milliseconds(_KEEPALIVE_TIMEOUT)
+        )
+    )
+    return cluster_pb2.Cluster(
+        name=CONTROL_PLANE,
+        type=cluster_pb2.Cluster.STRICT_DNS,
+        connect_timeout=milliseconds(_CONNECT_TIMEOUT),
+        load_assignment=endpoint_pb2.ClusterLoadAssignment(cluster_name=CONTROL_PLANE, endpoints=localities),
+        typed_extension_protocol_options={
+            "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": packed(http),
+        },
+        upstream_connection_options=cluster_pb2.UpstreamConnectionOptions(
+            tcp_keepalive=address_pb2.TcpKeepalive(keepalive_time=UInt32Value(value=30))
+        ),
+    )
+
+
+def _overload_manager(options: BootstrapOptions) -> overload_pb2.OverloadManager:
+    """Return limits as Envoy's edge best practices have them: shed load before the kernel ends the process."""
+    heap, connections = (
+        "envoy.resource_monitors.fixed_heap",
+        "envoy.resource_monitors.global_downstream_max_connections",
+    )
+    return overload_pb2.OverloadManager(
+        refresh_interval=milliseconds(_HEAP_CHECK),
+        resource_monitors=[
+            _monitor(heap, fixed_heap_pb2.FixedHeapConfig(max_heap_size_bytes=options.max_heap)),
+            _monitor(
+                connections,
+                downstream_connections_pb2.DownstreamConnectionsConfig(
+                    max_active_downstream_connections=options.max_connections
+                ),
+            ),
+        ],
+        actions=[
+            _action("envoy.overload_actions.shrink_heap", heap, _SHRINK_HEAP),
+            _action("envoy.overload_actions.stop_accepting_requests", heap, _STOP_ACCEPTING_REQUESTS),
+        ],
+    )
+
+
+def _monitor(name: str, message: Message) -> overload_pb2.ResourceMonitor:
+    return overload_pb2.ResourceMonitor(name=name, typed_config=packed(message))
+
+
+def _action(name: str, monitor: str, threshold: float) -> overload_pb2.OverloadAction:
+    trigger = overload_pb2.Trigger(name=monitor, threshold=overload_pb2.ThresholdTrigger(value=threshold))
+    return overload_pb2.OverloadAction(name=name, triggers=[trigger])
+
+
+def _address(host: str, port: int) -> address_pb2.Address:
+    return address_pb2.Address(socket_address=address_pb2.SocketAddress(address=host, port_value=port))

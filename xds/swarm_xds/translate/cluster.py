@@ -1,0 +1,93 @@
+"""One ``Cluster`` a backend (CDS)."""
+
+from envoy.config.cluster.v3 import circuit_breaker_pb2, cluster_pb2, outlier_detection_pb2
+from envoy.config.core.v3 import address_pb2, config_source_pb2, protocol_pb2
+from envoy.extensions.upstreams.http.v3 import http_protocol_options_pb2
+from envoy.type.v3 import percent_pb2
+from google.protobuf.any_pb2 import Any
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.wrappers_pb2 import UInt32Value
+
+from swarm_xds.model import Backend, EdgeOptions, Outlier
+from swarm_xds.translate.endpoint import cluster_load_assignment
+from swarm_xds.translate.wire import milliseconds, packed
+
+_HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+#: Bytes; Envoy's edge best practices.
+BUFFER_LIMIT = 32_768
+_GATEWAY_ERRORS = 5
+_BASE_EJECTION = 30_000
+_DNS_REFRESH = 5_000
+
+
+def cluster(backend: Backend, options: EdgeOptions) -> cluster_pb2.Cluster:
+    """Return a backend's cluster: endpoints by EDS, or by DNS where a stack file names hosts."""
+    message = cluster_pb2.Cluster(
+        name=backend.name,
+        connect_timeout=milliseconds(options.connect_timeout),
+        per_connection_buffer_limit_bytes=UInt32Value(value=BUFFER_LIMIT),
+        lb_policy=cluster_pb2.Cluster.MAGLEV if backend.consistent_hash else cluster_pb2.Cluster.ROUND_ROBIN,
+        common_lb_config=cluster_pb2.Cluster.CommonLbConfig(
+            # Below one healthy endpoint in ten, ejection says more about the application than about its tasks.
+            healthy_panic_threshold=percent_pb2.Percent(value=10)
+        ),
+        circuit_breakers=_circuit_breakers(options),
+        outlier_detection=_outlier_detection(backend.outlier),
+        typed_extension_protocol_options={_HTTP_OPTIONS: _http_options(options)},
+        upstream_connection_options=cluster_pb2.UpstreamConnectionOptions(
+            tcp_keepalive=address_pb2.TcpKeepalive(keepalive_time=UInt32Value(value=60))
+        ),
+    )
+    if backend.by_name:
+        message.type = cluster_pb2.Cluster.STRICT_DNS
+        message.dns_refresh_rate.CopyFrom(milliseconds(_DNS_REFRESH))
+        message.respect_dns_ttl = True
+        message.load_assignment.CopyFrom(cluster_load_assignment(backend))
+    else:
+        message.type = cluster_pb2.Cluster.EDS
+        message.eds_cluster_config.eds_config.CopyFrom(ads())
+    return message
+
+
+def ads() -> config_source_pb2.ConfigSource:
+    """Return the source of everything that is named: the aggregated stream."""
+    return config_source_pb2.ConfigSource(
+        ads=config_source_pb2.AggregatedConfigSource(), resource_api_version=config_source_pb2.V3
+    )
+
+
+def _circuit_breakers(options: EdgeOptions) -> circuit_breaker_pb2.CircuitBreakers:
+    limit = UInt32Value(value=options.max_connections)
+    # Retries are as many as requests: when a task ends, all its requests are tried elsewhere at once.
+    thresholds = circuit_breaker_pb2.CircuitBreakers.Thresholds(
+        max_connections=limit, max_pending_requests=limit, max_requests=limit, max_retries=limit
+    )
+    return circuit_breaker_pb2.CircuitBreakers(thresholds=[thresholds])
+
+
+def _outlier_detection(outlier: Outlier) -> outlier_detection_pb2.OutlierDetection:
+    """Return passive health: by default only what says that the task is unreachable, asked for also plain 5xx."""
+    failures = _GATEWAY_ERRORS if outlier.consecutive is None else outlier.consecutive
+    asked = bool(outlier.consecutive)
+    return outlier_detection_pb2.OutlierDetection(
+        consecutive_5xx=UInt32Value(value=failures or _GATEWAY_ERRORS),
+        enforcing_consecutive_5xx=UInt32Value(value=100 if asked else 0),
+        consecutive_gateway_failure=UInt32Value(value=failures or _GATEWAY_ERRORS),
+        enforcing_consecutive_gateway_failure=UInt32Value(value=100 if failures else 0),
+        # By share of successes, one busy task would be judged by its neighbours; nobody asked for that.
+        enforcing_success_rate=UInt32Value(value=0),
+        base_ejection_time=milliseconds(outlier.base_ejection or _BASE_EJECTION),
+        max_ejection_percent=UInt32Value(value=100),
+        # An ejection is over when its time is: looking each second keeps fail_timeout true to a second.
+        interval=Duration(seconds=1),
+    )
+
+
+def _http_options(options: EdgeOptions) -> Any:
+    message = http_protocol_options_pb2.HttpProtocolOptions(
+        common_http_protocol_options=protocol_pb2.HttpProtocolOptions(
+            idle_timeout=milliseconds(options.upstream_idle_timeout)
+        ),
+    )
+    message.explicit_http_config.http_protocol_options.SetInParent()
+    return packed(message)

@@ -1,0 +1,141 @@
+"""One ``RouteConfiguration`` a fleet (RDS), one ``VirtualHost`` a host."""
+
+import re
+from collections.abc import Iterable
+
+from envoy.config.core.v3 import base_pb2
+from envoy.config.route.v3 import route_components_pb2, route_pb2
+from envoy.extensions.retry.host.previous_hosts.v3 import previous_hosts_pb2
+from envoy.type.matcher.v3 import regex_pb2
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.wrappers_pb2 import UInt32Value
+
+from swarm_xds.model import CookieHash, EdgeOptions, Forward, RedirectTo, Route, VirtualHost
+from swarm_xds.translate.names import HTTP
+from swarm_xds.translate.wire import packed
+
+_ANY_HOST = "*"
+_RETRIES = 3
+_PREVIOUS_HOSTS = route_components_pb2.RetryPolicy.RetryHostPredicate(
+    name="envoy.retry_host_predicates.previous_hosts",
+    typed_config=packed(previous_hosts_pb2.PreviousHostsPredicate()),
+)
+
+
+def retry_policy() -> route_components_pb2.RetryPolicy:
+    """Return the fleet's retry policy: another task, wherever none has seen the request.
+
+    The listener adds ``reset`` to the conditions for methods that are safe to repeat.
+    """
+    return route_components_pb2.RetryPolicy(
+        retry_on="connect-failure,refused-stream,reset-before-request",
+        num_retries=UInt32Value(value=_RETRIES),
+        retry_host_predicate=[_PREVIOUS_HOSTS],
+        host_selection_retry_max_attempts=5,
+        retry_back_off=route_components_pb2.RetryPolicy.RetryBackOff(
+            base_interval=Duration(nanos=5_000_000), max_interval=Duration(nanos=50_000_000)
+        ),
+    )
+
+
+def route_configuration(
+    virtual_hosts: Iterable[route_components_pb2.VirtualHost], options: EdgeOptions
+) -> route_pb2.RouteConfiguration:
+    """Return the routes of the plain HTTP listener, with an answer to hosts that nobody claims."""
+    every = list(virtual_hosts)
+    if not any(_ANY_HOST in each.domains for each in every):
+        every.append(_unknown_host(options))
+    return route_pb2.RouteConfiguration(
+        name=HTTP,
+        virtual_hosts=every,
+        # The port of the Host header is the client's matter: it is ignored here and passed on as it came.
+        ignore_port_in_host_matching=True,
+        request_headers_to_add=[_overwrite("x-forwarded-host", "%REQ(:AUTHORITY)%")],
+    )
+
+
+def virtual_host(host: VirtualHost) -> route_components_pb2.VirtualHost:
+    """Return a host and its routes, in the model's order: Envoy takes the first that matches."""
+    return route_components_pb2.VirtualHost(
+        name=host.host,
+        domains=[host.host],
+        routes=[_route(each) for each in host.routes],
+        retry_policy=retry_policy(),
+    )
+
+
+def _route(route: Route) -> route_components_pb2.Route:
+    message = route_components_pb2.Route(match=_match(route.path))
+    if isinstance(route.action, Forward):
+        message.route.CopyFrom(_forward(route.action, route.path))
+    else:
+        message.redirect.CopyFrom(_redirect(route.action, route.path))
+    return message
+
+
+def _match(path: str) -> route_components_pb2.RouteMatch:
+    if path == "/":
+        return route_components_pb2.RouteMatch(prefix="/")
+    return route_components_pb2.RouteMatch(path_separated_prefix=path)
+
+
+def _forward(forward: Forward, path: str) -> route_components_pb2.RouteAction:
+    # No limit for a whole response: downloads and streams take as long as they take; silence has its own limit.
+    message = route_components_pb2.RouteAction(timeout=Duration())
+    if len(forward.backends) == 1:
+        message.cluster = forward.backends[0].backend
+    else:
+        for share in forward.backends:
+            message.weighted_clusters.clusters.add(name=share.backend, weight=UInt32Value(value=share.weight))
+    if forward.strip_prefix:
+        message.regex_rewrite.CopyFrom(_without_prefix(path, "/"))
+    if forward.hash_by is not None:
+        policy = message.hash_policy.add()
+        if isinstance(forward.hash_by, CookieHash):
+            policy.cookie.name = forward.hash_by.name
+            if forward.hash_by.generated:
+                policy.cookie.ttl.SetInParent()
+                policy.cookie.path = "/"
+        else:
+            policy.connection_properties.source_ip = True
+        if len(forward.backends) > 1:
+            # Else a client would be kept on a task of each service, and moved between the services.
+            message.weighted_clusters.use_hash_policy.value = True
+    return message
+
+
+def _redirect(redirect: RedirectTo, path: str) -> route_components_pb2.RedirectAction:
+    message = route_components_pb2.RedirectAction(
+        scheme_redirect=redirect.scheme,
+        host_redirect=redirect.host,
+        port_redirect=redirect.port,
+        response_code=route_components_pb2.RedirectAction.FOUND,
+    )
+    if redirect.path:
+        message.regex_rewrite.CopyFrom(_without_prefix(path, redirect.path))
+    return message
+
+
+def _without_prefix(path: str, replacement: str) -> regex_pb2.RegexMatchAndSubstitute:
+    """Return what puts ``replacement`` in the place of a path prefix: /app/x → /x, /app → /."""
+    prefix = re.escape(path.rstrip("/"))
+    if replacement == "/":
+        pattern, substitution = f"^{prefix}/*", "/"
+    else:
+        # In the pattern's language a backslash begins a group's number.
+        pattern, substitution = f"^{prefix}(/|$)", rf"{replacement}\1"
+    return regex_pb2.RegexMatchAndSubstitute(pattern=regex_pb2.RegexMatcher(regex=pattern), substitution=substitution)
+
+
+def _unknown_host(options: EdgeOptions) -> route_components_pb2.VirtualHost:
+    message = route_components_pb2.VirtualHost(name=_ANY_HOST, domains=[_ANY_HOST])
+    route = message.routes.add(match=_match("/"))
+    route.direct_response.status = options.unknown_host_status
+    return message
+
+
+def _overwrite(name: str, value: str) -> base_pb2.HeaderValueOption:
+    return base_pb2.HeaderValueOption(
+        header=base_pb2.HeaderValue(key=name, value=value),
+        append_action=base_pb2.HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD,
+    )
