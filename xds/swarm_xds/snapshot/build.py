@@ -61,10 +61,8 @@ def check(messages: FleetMessages) -> None:
         for host in configuration.virtual_hosts:
             for route in host.routes:
                 if route.HasField("route"):
-                    action = route.route
-                    routed.update(
-                        [action.cluster] if action.cluster else (c.name for c in action.weighted_clusters.clusters)
-                    )
+                    shares = route.route.weighted_clusters.clusters
+                    routed.update([each.name for each in shares] or [route.route.cluster])
     if routed != clusters:
         raise InconsistentError(f"routes and clusters differ by {sorted(routed ^ clusters)}")
 

@@ -1,6 +1,7 @@
 """Resources by type and name, and the versions that follow from their bytes."""
 
 import hashlib
+import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -10,7 +11,7 @@ LISTENER = _PREFIX + "listener.v3.Listener"
 ROUTE = _PREFIX + "route.v3.RouteConfiguration"
 CLUSTER = _PREFIX + "cluster.v3.Cluster"
 ENDPOINT = _PREFIX + "endpoint.v3.ClusterLoadAssignment"
-SECRET = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret"
+SECRET = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret"  # noqa: S105 - a type, not a secret
 
 #: Make before break: the order in which an aggregated stream sends additions
 #: (xDS protocol, "Eventual consistency considerations").
@@ -51,7 +52,7 @@ class Resources(Mapping[str, Resource]):
         self._items: Mapping[str, Resource] = MappingProxyType({resource.name: resource for resource in ordered})
         if len(self._items) != len(ordered):
             names = [resource.name for resource in ordered]
-            twice = next(name for name, following in zip(names, names[1:], strict=False) if name == following)
+            twice = next(name for name, following in itertools.pairwise(names) if name == following)
             raise ValueError(f"two resources are named {twice!r}")
         digest = hashlib.sha256()
         for resource in ordered:

@@ -58,11 +58,9 @@ class BootstrapOptions:
 
 def bootstrap(options: BootstrapOptions) -> bootstrap_pb2.Bootstrap:
     """Return the bootstrap: everything dynamic comes over one aggregated stream."""
-    kind = (
-        config_source_pb2.ApiConfigSource.DELTA_GRPC if options.incremental else config_source_pb2.ApiConfigSource.GRPC
-    )
+    kinds = config_source_pb2.ApiConfigSource
     stream = config_source_pb2.ApiConfigSource(
-        api_type=kind,
+        api_type=kinds.DELTA_GRPC if options.incremental else kinds.GRPC,
         transport_api_version=config_source_pb2.V3,
         grpc_services=[
             grpc_service_pb2.GrpcService(envoy_grpc=grpc_service_pb2.GrpcService.EnvoyGrpc(cluster_name=CONTROL_PLANE))
@@ -71,7 +69,7 @@ def bootstrap(options: BootstrapOptions) -> bootstrap_pb2.Bootstrap:
     )
     source = ads()
     source.initial_fetch_timeout.CopyFrom(milliseconds(_FETCH_TIMEOUT))
-    message = bootstrap_pb2.Bootstrap(
+    return bootstrap_pb2.Bootstrap(
         node=base_pb2.Node(id=options.node, cluster=options.fleet),
         admin=admin(options.admin_port),
         dynamic_resources=bootstrap_pb2.Bootstrap.DynamicResources(
@@ -80,7 +78,6 @@ def bootstrap(options: BootstrapOptions) -> bootstrap_pb2.Bootstrap:
         static_resources=bootstrap_pb2.Bootstrap.StaticResources(clusters=[_control_plane(options)]),
         overload_manager=_overload_manager(options),
     )
-    return message
 
 
 def admin(port: int) -> bootstrap_pb2.Admin:
