@@ -1,0 +1,398 @@
+"""The engine's JSON to the values of ``swarm``: the one place that knows the shape of the engine's answers.
+
+In: decoded JSON of services, tasks, networks and nodes (Docker Engine API 1.41 and later). Out: a ``Batch`` of records.
+Pure: it must not know where the JSON came from or what was known before. It never raises: an object that cannot be
+converted is named as unreadable, with a problem, and takes no other object with it.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from ipaddress import ip_address, ip_network
+from typing import Any, Generic, TypeVar
+
+from swarm_xds.problem import Kind, Problem, Severity, shown
+from swarm_xds.swarm import Network, Node, PublishedPort, PublishMode, Service, Task
+
+#: A service is kept if it has a label whose key begins with one of these.
+ROUTED_PREFIXES = ("com.docker.lb.", "xds.", "com.docker.ucp.mesh.http")
+#: Marks a fleet's own proxy service; its value is the fleet's name, empty for the default fleet.
+FLEET_LABEL = "swarm-xds.fleet"
+STACK_LABEL = "com.docker.stack.namespace"
+
+#: A node in one of these states carries no traffic. Not ``unknown``: that is every node's state for some seconds
+#: after the managers elect a new leader, while its tasks run on.
+DOWN = frozenset({"down", "disconnected"})
+_UPDATING = frozenset({"updating", "rollback_started"})
+#: States that a task never leaves.
+_ENDED = frozenset({"complete", "shutdown", "failed", "rejected", "remove", "orphaned"})
+
+_TIMESTAMP = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9})\d*)?(Z|[+-]\d\d:\d\d)")
+_MAX_PORT = 65535
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch(Generic[T]):
+    """What became of one answer of the engine.
+
+    Attributes:
+        records: By id.
+        unreadable: Ids of objects that are there, but cannot be converted.
+        blind: An object was there whose very id cannot be read; so nothing may be taken for absent.
+        problems: Each with the id of its object, empty if that cannot be read.
+    """
+
+    records: dict[str, T] = field(default_factory=dict)
+    unreadable: frozenset[str] = frozenset()
+    blind: bool = False
+    problems: tuple[tuple[str, Problem], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceRecord:
+    """A service without its tasks.
+
+    Attributes:
+        routed: It carries a label of ours, or is a fleet's; all others are nobody's business.
+        fleet: The fleet whose proxies it runs, None for any other service.
+        replicas: How many tasks it is to have, None where the engine does not say (global services, jobs).
+        updating: The engine is replacing its tasks.
+    """
+
+    service: Service
+    routed: bool
+    fleet: str | None = None
+    replicas: int | None = None
+    updating: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskRecord:
+    """A task that has not ended.
+
+    Attributes:
+        task: Its ``serving`` does not take the node's state into account.
+        running: Its container runs; only then does it belong in the state.
+        state: State and desired state, to see that it moved.
+    """
+
+    task: Task
+    service_id: str
+    running: bool
+    state: tuple[str, str]
+
+    @property
+    def moving(self) -> bool:
+        """Whether it is soon to be something else than it is."""
+        return self.running != (self.state[1] == "running")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeRecord:
+    """A node, whether what runs on it can be reached (``up``), and whether it is to run anything."""
+
+    node: Node
+    up: bool
+    availability: str = ""
+
+
+def services(raws: Iterable[Any], ingress: frozenset[str] = frozenset()) -> Batch[ServiceRecord]:
+    """Convert services, leaving out virtual IPs on the networks named as ``ingress``."""
+    return _batch("service", raws, lambda raw, problems: _service(raw, ingress, problems))
+
+
+def tasks(raws: Iterable[Any], ingress: frozenset[str] = frozenset()) -> Batch[TaskRecord | None]:
+    """Convert tasks; those that ended are None."""
+    return _batch("task", raws, lambda raw, _: _task(raw, ingress))
+
+
+def networks(raws: Iterable[Any]) -> Batch[Network | None]:
+    """Convert networks; those of a single node are None."""
+    return _batch("network", raws, lambda raw, _: _network(raw))
+
+
+def nodes(raws: Iterable[Any]) -> Batch[NodeRecord]:
+    """Convert nodes."""
+    return _batch("node", raws, lambda raw, _: _node(raw))
+
+
+def _batch(what: str, raws: Iterable[Any], convert: Callable[[Any, list[Problem]], T]) -> Batch[T]:
+    records: dict[str, T] = {}
+    unreadable: set[str] = set()
+    problems: list[tuple[str, Problem]] = []
+    blind = False
+    for raw in raws:
+        identifier = _identifier(raw)
+        if not identifier:
+            blind = True
+            problems.append(("", _unreadable(what, raw, "it has no id")))
+            continue
+        try:
+            own: list[Problem] = []
+            records[identifier] = convert(raw, own)
+            problems.extend((identifier, problem) for problem in own)
+        except (TypeError, ValueError, KeyError, AttributeError, OverflowError) as error:
+            unreadable.add(identifier)
+            problems.append((identifier, _unreadable(what, raw, str(error))))
+    return Batch(records=records, unreadable=frozenset(unreadable), blind=blind, problems=tuple(problems))
+
+
+def _identifier(raw: Any) -> str:  # noqa: ANN401 - JSON
+    if not isinstance(raw, Mapping):
+        return ""
+    found = raw.get("ID") or raw.get("Id")
+    return found if isinstance(found, str) else ""
+
+
+def _unreadable(what: str, raw: Any, why: str) -> Problem:  # noqa: ANN401 - JSON
+    name = ""
+    if what == "service" and isinstance(raw, Mapping) and isinstance(raw.get("Spec"), Mapping):
+        name = str(raw["Spec"].get("Name") or "")
+    called = "" if name else f" {_identifier(raw)}".rstrip()
+    return Problem(
+        severity=Severity.ERROR,
+        kind=Kind.BAD_VALUE,
+        service=name,
+        reason=f"the engine's answer for {what}{called} cannot be read: {shown(why)}",
+        cure="look at it with docker inspect",
+    )
+
+
+def _service(raw: Mapping[str, Any], ingress: frozenset[str], problems: list[Problem]) -> ServiceRecord:
+    spec = _mapping(raw, "Spec")
+    name = _text(spec, "Name")
+    if not name:
+        raise ValueError("it has no name")
+    labels = _labels(spec, name, problems)
+    routed = FLEET_LABEL in labels or any(key.startswith(ROUTED_PREFIXES) for key in labels)
+    identifier = _identifier(raw)
+    if not routed:
+        return ServiceRecord(service=Service(id=identifier, name=name), routed=False)
+    endpoint = _mapping(raw, "Endpoint")
+    return ServiceRecord(
+        service=Service(
+            id=identifier,
+            name=name,
+            stack=labels.get(STACK_LABEL, ""),
+            created=nanoseconds(_text(raw, "CreatedAt")),
+            labels=tuple(sorted(labels.items())),
+            network_ids=_network_ids(spec),
+            virtual_ips=_virtual_ips(endpoint, ingress),
+            ports=_spec_ports(_mapping(spec, "EndpointSpec"), endpoint),
+        ),
+        routed=True,
+        fleet=labels.get(FLEET_LABEL),
+        replicas=_replicas(spec),
+        updating=_mapping(raw, "UpdateStatus").get("State") in _UPDATING,
+    )
+
+
+def _labels(spec: Mapping[str, Any], name: str, problems: list[Problem]) -> dict[str, str]:
+    labels: dict[str, str] = {}
+    for key, value in _mapping(spec, "Labels").items():
+        if isinstance(value, str):
+            labels[key] = value
+        elif value is None:
+            labels[key] = ""
+        elif isinstance(value, bool | int | float):
+            labels[key] = str(value).lower()
+        else:
+            problems.append(
+                Problem(
+                    severity=Severity.ERROR,
+                    kind=Kind.BAD_VALUE,
+                    service=name,
+                    label=key,
+                    value=shown(str(value)),
+                    reason="a label's value must be a string",
+                )
+            )
+    return labels
+
+
+def _network_ids(spec: Mapping[str, Any]) -> tuple[str, ...]:
+    template = _mapping(spec, "TaskTemplate")
+    attached = _sequence(template, "Networks") or _sequence(spec, "Networks")  # the second is from before API 1.25
+    found = {entry.get("Target") for entry in attached if isinstance(entry, Mapping)}
+    return tuple(sorted(target for target in found if isinstance(target, str) and target))
+
+
+def _virtual_ips(endpoint: Mapping[str, Any], ingress: frozenset[str]) -> tuple[tuple[str, str], ...]:
+    found: set[tuple[str, str]] = set()
+    for entry in _sequence(endpoint, "VirtualIPs"):
+        if isinstance(entry, Mapping) and (network := _text(entry, "NetworkID")) and network not in ingress:
+            found.update((network, address) for address in _addresses([entry.get("Addr")]))
+    return tuple(sorted(found))
+
+
+def _spec_ports(spec: Mapping[str, Any], endpoint: Mapping[str, Any]) -> tuple[PublishedPort, ...]:
+    """The ports asked for; where the number was left to the engine, the one it chose."""
+    chosen = {(port.target, port.mode): port.published for port in _ports(_sequence(endpoint, "Ports"))}
+    return tuple(
+        sorted(
+            PublishedPort(
+                target=port.target,
+                published=port.published or chosen.get((port.target, port.mode), 0),
+                mode=port.mode,
+            )
+            for port in _ports(_sequence(spec, "Ports"))
+        )
+    )
+
+
+def _ports(entries: Iterable[Any]) -> tuple[PublishedPort, ...]:
+    """Each TCP port once: the engine repeats a task's."""
+    found = set()
+    for entry in entries:
+        if not isinstance(entry, Mapping) or (entry.get("Protocol") or "tcp") != "tcp":
+            continue
+        target: Any = entry.get("TargetPort")
+        published: Any = entry.get("PublishedPort") or 0
+        if _is_port(target, 1) and _is_port(published, 0):
+            mode = PublishMode.HOST if entry.get("PublishMode") == "host" else PublishMode.INGRESS
+            found.add(PublishedPort(target=target, published=published, mode=mode))
+    return tuple(sorted(found))
+
+
+def _is_port(value: Any, least: int) -> bool:  # noqa: ANN401 - JSON
+    return isinstance(value, int) and not isinstance(value, bool) and least <= value <= _MAX_PORT
+
+
+def _replicas(spec: Mapping[str, Any]) -> int | None:
+    count = _mapping(_mapping(spec, "Mode"), "Replicated").get("Replicas")
+    return count if isinstance(count, int) else None
+
+
+def _task(raw: Mapping[str, Any], ingress: frozenset[str]) -> TaskRecord | None:
+    status = _mapping(raw, "Status")
+    state, desired = _text(status, "State"), _text(raw, "DesiredState")
+    if state in _ENDED:
+        return None
+    host_ports = _ports(_sequence(_mapping(status, "PortStatus"), "Ports"))
+    return TaskRecord(
+        task=Task(
+            id=_identifier(raw),
+            node_id=_text(raw, "NodeID"),
+            serving=desired == "running",
+            addresses=_task_addresses(raw, ingress),
+            host_ports=tuple(port for port in host_ports if port.mode is PublishMode.HOST),
+        ),
+        service_id=_text(raw, "ServiceID"),
+        running=state == "running",
+        state=(state, desired),
+    )
+
+
+def _task_addresses(raw: Mapping[str, Any], ingress: frozenset[str]) -> tuple[tuple[str, str], ...]:
+    found: set[tuple[str, str]] = set()
+    for entry in _sequence(raw, "NetworksAttachments"):
+        if not isinstance(entry, Mapping):
+            continue
+        network = _mapping(entry, "Network")
+        identifier = _identifier(network)
+        if not identifier or identifier in ingress or _mapping(network, "Spec").get("Ingress") is True:
+            continue
+        found.update((identifier, address) for address in _addresses(_sequence(entry, "Addresses")))
+    return tuple(sorted(found))
+
+
+def _network(raw: Mapping[str, Any]) -> Network | None:
+    if raw.get("Scope") != "swarm":
+        return None
+    name = _text(raw, "Name")
+    if not name:
+        raise ValueError("it has no name")
+    subnets = set()
+    for entry in _sequence(_mapping(raw, "IPAM"), "Config"):
+        if isinstance(entry, Mapping) and (subnet := _subnet(entry.get("Subnet"))):
+            subnets.add(subnet)
+    stack = _mapping(raw, "Labels").get(STACK_LABEL)
+    return Network(
+        id=_identifier(raw),
+        name=name,
+        stack=stack if isinstance(stack, str) else "",
+        ingress=raw.get("Ingress") is True,
+        subnets=tuple(sorted(subnets)),
+    )
+
+
+def _node(raw: Mapping[str, Any]) -> NodeRecord:
+    status = _mapping(raw, "Status")
+    manager = _text(_mapping(raw, "ManagerStatus"), "Addr").rpartition(":")[0].strip("[]")
+    candidates = _addresses([_text(status, "Addr"), manager])
+    # A manager that was told to listen everywhere gives 0.0.0.0 in the first of the two places.
+    usable = [a for a in candidates if not ip_address(a).is_unspecified and not ip_address(a).is_loopback]
+    return NodeRecord(
+        node=Node(
+            id=_identifier(raw),
+            hostname=_text(_mapping(raw, "Description"), "Hostname"),
+            address=(usable or candidates or [""])[0],
+        ),
+        up=_text(status, "State") not in DOWN,
+        availability=_text(_mapping(raw, "Spec"), "Availability"),
+    )
+
+
+def nanoseconds(timestamp: str) -> int:
+    """Return an RFC 3339 time as nanoseconds since the epoch, or 0 if it is none."""
+    found = _TIMESTAMP.fullmatch(timestamp)
+    if not found:
+        return 0
+    whole, fraction, zone = found.groups()
+    try:
+        moment = datetime.fromisoformat(whole + ("+00:00" if zone == "Z" else zone))
+    except ValueError:
+        return 0
+    since = moment - datetime(1970, 1, 1, tzinfo=UTC)
+    return (since.days * 86_400 + since.seconds) * 10**9 + int((fraction or "").ljust(9, "0"))
+
+
+def _addresses(values: Iterable[Any]) -> list[str]:
+    """Return the values that are IP addresses, without the length of a prefix."""
+    found = []
+    for value in values:
+        if isinstance(value, str):
+            bare = value.partition("/")[0]
+            try:
+                ip_address(bare)
+            except ValueError:
+                continue
+            found.append(bare)
+    return found
+
+
+def _subnet(value: Any) -> str:  # noqa: ANN401 - JSON
+    try:
+        return str(ip_network(value, strict=False)) if isinstance(value, str) else ""
+    except ValueError:
+        return ""
+
+
+def _mapping(raw: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    """Return the object under ``key``; absent and null are empty, anything else is an error."""
+    value = raw.get(key)
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise TypeError(f"{key} is not an object")
+    return value
+
+
+def _sequence(raw: Mapping[str, Any], key: str) -> list[Any]:
+    value = raw.get(key)
+    if value is None:
+        return []
+    if not isinstance(value, list):
+        raise TypeError(f"{key} is not a list")
+    return value
+
+
+def _text(raw: Mapping[str, Any], key: str) -> str:
+    value = raw.get(key)
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        raise TypeError(f"{key} is not a string")
+    return value

@@ -1,0 +1,322 @@
+"""The Docker source: events and polls of a manager become readings.
+
+In: endpoints of managers. Out: ``Reading`` values, for ever. The shell around ``convert``, ``view`` and ``pacing``: all
+awaits, the clock and the log are here. It must not know what a label means.
+
+A failure of the engine ends the session with it, never the readings: what was read last stays true until another
+session has read everything anew.
+"""
+
+import asyncio
+import random
+from collections.abc import AsyncGenerator, Awaitable, Coroutine, Iterable, Sequence
+from typing import Any, TypeVar
+
+import structlog
+
+from swarm_xds.sources.base import Reading
+from swarm_xds.sources.docker import convert
+from swarm_xds.sources.docker.api import Engine, EngineError, Event, EventStream, Json, NotFoundError
+from swarm_xds.sources.docker.endpoint import Endpoint
+from swarm_xds.sources.docker.pacing import BATCH, Pacing, Timings
+from swarm_xds.sources.docker.view import FleetNetworks, View
+
+T = TypeVar("T")
+_log = structlog.get_logger(__name__)
+
+#: With more services than this in one wake-up, one list is cheaper than reading each.
+_MANY = 32
+#: How often to ask again while services are removed under our hands.
+_TRIES = 3
+
+
+class DockerSource:
+    """A swarm, read through its managers' API; implements ``Source``.
+
+    Args:
+        endpoints: Managers, tried in turn; ``find_endpoints`` gives them.
+        fleet_networks: For each fleet, names of networks its proxies stand in, beside those of the services that are
+            labelled ``swarm-xds.fleet``.
+        timings: How often to read.
+    """
+
+    def __init__(
+        self, endpoints: Sequence[Endpoint], *, fleet_networks: FleetNetworks = (), timings: Timings | None = None
+    ) -> None:
+        if not endpoints:
+            raise ValueError("a Docker source needs an endpoint")
+        self._endpoints = tuple(endpoints)
+        self._fleet_networks = fleet_networks
+        self._timings = timings or Timings()
+
+    async def readings(self) -> AsyncGenerator[Reading, None]:
+        """Yield a first complete reading, then one whenever something changed. It never ends by itself."""
+        view = View(self._fleet_networks)
+        outage = _Outage(self._endpoints, self._timings)
+        while True:
+            session = _Session(outage.endpoint, view, self._timings)
+            try:
+                await session.open()
+                outage.over()
+                while True:
+                    if reading := view.reading(session.cause):
+                        yield reading
+                    await session.step()
+            except EngineError as error:
+                outage.failed(error)
+            finally:
+                session.close()
+            await asyncio.sleep(outage.delay())
+
+
+class _Outage:
+    """Which endpoint to try next and when; logs the first failure and the recovery, not the tries in between."""
+
+    def __init__(self, endpoints: tuple[Endpoint, ...], timings: Timings) -> None:
+        self._endpoints = endpoints
+        self._timings = timings
+        self._failures = 0
+        self._turn = 0
+        self._away = False
+        self._up_since: float | None = None
+
+    @property
+    def endpoint(self) -> Endpoint:
+        return self._endpoints[self._turn % len(self._endpoints)]
+
+    def over(self) -> None:
+        self._up_since = asyncio.get_running_loop().time()
+        if self._away:
+            self._away = False
+            _log.info("docker.recovered", endpoint=self.endpoint.url, attempt=self._failures)
+
+    def failed(self, error: EngineError) -> None:
+        now = asyncio.get_running_loop().time()
+        if self._up_since is not None and now - self._up_since >= self._timings.retry_cap:
+            self._failures = 0  # it was well for a while: not the same trouble
+        self._up_since = None
+        self._failures += 1
+        log = _log.debug if self._away else _log.warning
+        log("docker.unreachable", endpoint=self.endpoint.url, error=error.reason, attempt=self._failures)
+        self._away = True
+        self._turn += 1
+
+    def delay(self) -> float:
+        """No wait while there is another manager to try; then ever longer, and not in step with other replicas."""
+        rounds, rest = divmod(self._failures, len(self._endpoints))
+        if rest:
+            return 0.0
+        wait = min(self._timings.retry_cap, self._timings.retry_first * 2.0 ** min(rounds - 1, 30))
+        return wait * random.uniform(0.5, 1.0)  # noqa: S311 - jitter is no secret
+
+
+class _Inbox:
+    """What the event stream delivered since the last look."""
+
+    def __init__(self) -> None:
+        self._events: list[Event] = []
+        self._error: EngineError | None = None
+        self._lost = False
+        self._arrived = asyncio.Event()
+
+    def deliver(self, what: Sequence[Event | None] | EngineError) -> None:
+        if isinstance(what, EngineError):
+            self._error = what
+        else:
+            self._events.extend(event for event in what if event)
+            self._lost = self._lost or None in what
+        self._arrived.set()
+
+    async def take(self, longest: float) -> tuple[list[Event], bool]:
+        """Wait for something, at most ``longest`` seconds; return the events, and whether one could not be read."""
+        if not self._arrived.is_set():
+            try:
+                async with asyncio.timeout(longest):
+                    await self._arrived.wait()
+            except TimeoutError:
+                pass
+        self._arrived.clear()
+        if self._error:
+            raise self._error
+        events, lost = self._events, self._lost
+        self._events, self._lost = [], False
+        return events, lost
+
+
+class _Session:
+    """The time between connecting to one engine and its first failure."""
+
+    def __init__(self, endpoint: Endpoint, view: View, timings: Timings) -> None:
+        self._endpoint = endpoint
+        self._view = view
+        self._timings = timings
+        self._pacing = Pacing(timings)
+        self._inbox = _Inbox()
+        self._engine: Engine | None = None
+        self._stream: EventStream | None = None
+        self.cause = "start"
+
+    @property
+    def engine(self) -> Engine:
+        assert self._engine is not None, "the session is not open"  # noqa: S101 - a bug, not a condition
+        return self._engine
+
+    async def open(self) -> None:
+        """Connect and read everything."""
+        self._engine = await Engine.connect(self._endpoint, limit=self._timings.call)
+        await self._resync(known=())
+
+    def close(self) -> None:
+        """End the event stream and drop the connections; calls under way are left to their time limit."""
+        if self._stream:
+            self._stream.close()
+        if self._engine:
+            self._engine.close()
+
+    async def step(self) -> None:
+        """Wait until something is to be read, and read it."""
+        events, lost = await self._inbox.take(self._pacing.delay(self._now()))
+        if lost or len(_last_actions(events, "service")) > _MANY:
+            self._pacing.resync_soon()
+        if self._pacing.resync_due(self._now()):
+            self.cause = _cause(events) if events else "resync"
+            await self._resync(known=tuple(self._view.service_ids))
+            self._touch(events)
+        elif events:
+            self.cause = _cause(events)
+            await self._on_events(events)
+        elif due := self._pacing.due(self._now()):
+            self.cause = "tasks"
+            await self._read_tasks(due)
+
+    async def _resync(self, known: Iterable[str]) -> None:
+        """Read everything; tasks only of services that were not ``known``, since those of the others are polled.
+
+        The event stream is replaced by a new one, which is open before the lists are read: one that went mute without
+        ending does so for no longer than this.
+        """
+        began, old = self._now(), self._stream
+        self._stream = await self.engine.events(
+            self._inbox.deliver, silence=3 * self._timings.resync + self._timings.call
+        )
+        if old:
+            old.close()
+        networks, nodes, services = await _together(self.engine.networks(), self.engine.nodes(), self.engine.services())
+        self._view.set_networks(convert.networks(networks))
+        self._take_nodes(nodes)
+        self._view.set_services(convert.services(services, self._view.ingress))
+        unread = sorted(set(self._view.service_ids) - set(known))
+        self._note(self._view.service_ids, changed=unread)
+        for start in range(0, len(unread), BATCH):
+            await self._read_tasks(unread[start : start + BATCH])
+        self._pacing.resynced(self._now(), self._now() - began)
+
+    async def _on_events(self, events: Sequence[Event]) -> None:
+        services = _last_actions(events, "service")
+        networks = _last_actions(events, "network")
+        for service_id, action in services.items():
+            if action == "remove":
+                self._view.put_service(service_id, convert.Batch())
+        changed = sorted(i for i, action in services.items() if action != "remove")
+        known = self._touch(events)
+        await _together(
+            self._read_networks([i for i, action in networks.items() if action != "remove"]),
+            self._read_nodes([event for event in events if event.kind == "node"]),
+            self._read_services(changed),
+            self._read_tasks(known),
+        )
+        for network_id, action in networks.items():
+            if action == "remove":
+                self._view.put_network(network_id, convert.Batch())
+        self._note(changed, changed=changed)
+        self._pacing.touched(changed, self._now())
+        # A service that was nobody's business before: its tasks belong in the same reading as its labels.
+        await _together(
+            self._read_tasks([i for i in changed if i in self._view.service_ids and i not in known]),
+            self._read_networks(sorted(self._view.unknown_networks()) if changed else ()),
+        )
+
+    def _touch(self, events: Sequence[Event]) -> list[str]:
+        """Put the known services that the events concern in flux, and return them."""
+        touched = {event.id for event in events if event.kind == "service"}
+        known = sorted(touched & set(self._view.service_ids))
+        self._pacing.touched(known, self._now())
+        return known
+
+    async def _read_services(self, service_ids: Sequence[str]) -> None:
+        raws = await _together(*(self._inspect(self.engine.service(i)) for i in service_ids))
+        for service_id, raw in zip(service_ids, raws, strict=True):
+            self._view.put_service(service_id, convert.services(raw, self._view.ingress))
+
+    async def _read_networks(self, network_ids: Sequence[str]) -> None:
+        raws = await _together(*(self._inspect(self.engine.network(i)) for i in network_ids))
+        for network_id, raw in zip(network_ids, raws, strict=True):
+            self._view.put_network(network_id, convert.networks(raw))
+
+    async def _read_nodes(self, events: Sequence[Event]) -> None:
+        if events:
+            self._take_nodes(await self.engine.nodes())
+
+    def _take_nodes(self, raws: Sequence[Json]) -> None:
+        """Nodes tell of themselves often; what runs on one is in flux only if its use changed."""
+        changed = self._view.set_nodes(convert.nodes(raws))
+        self._pacing.touched(self._view.on_nodes(changed), self._now())
+
+    @staticmethod
+    async def _inspect(call: Awaitable[Json]) -> list[Json]:
+        """Return the object as a list of one, or none if it is gone."""
+        try:
+            return [await call]
+        except NotFoundError:
+            return []
+
+    async def _read_tasks(self, service_ids: Sequence[str]) -> None:
+        """Read the tasks of these services, of which some may be gone by now."""
+        ids = list(service_ids)
+        for _ in range(_TRIES):
+            if not ids:
+                return
+            began = self._now()
+            try:
+                raws = await self.engine.tasks(ids)
+            except NotFoundError:
+                # The engine refuses the whole question if one of the services is gone, and does not say which.
+                await self._read_services(ids)
+                ids = [i for i in ids if i in self._view.service_ids]
+                continue
+            moved = self._view.set_tasks(ids, convert.tasks(raws, self._view.ingress))
+            self._note(ids, changed=moved)
+            self._pacing.tasks_read(ids, self._now(), self._now() - began)
+            return
+        raise EngineError(self._endpoint, "the engine lists no tasks of services that it has")
+
+    def _note(self, service_ids: Iterable[str], changed: Iterable[str]) -> None:
+        now, moved = self._now(), set(changed)
+        self._pacing.watch(self._view.service_ids)
+        for i in service_ids:
+            moving, updating = self._view.moving(i), self._view.updating(i)
+            self._pacing.noted(i, now, moving=moving, updating=updating, changed=i in moved)
+
+    @staticmethod
+    def _now() -> float:
+        return asyncio.get_running_loop().time()
+
+
+async def _together(*calls: Coroutine[Any, Any, T]) -> list[T]:
+    """Await all at once; the first failure cancels the others, so that none changes the view after the session."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            running = [group.create_task(call) for call in calls]
+    except BaseExceptionGroup as failures:
+        raise failures.exceptions[0] from None
+    return [task.result() for task in running]
+
+
+def _last_actions(events: Sequence[Event], kind: str) -> dict[str, str]:
+    """Return what last happened to each object of a kind."""
+    return {event.id: event.action for event in events if event.kind == kind}
+
+
+def _cause(events: Sequence[Event]) -> str:
+    more = len(events) - 1
+    return f"{events[0]} and {more} more" if more else str(events[0])
