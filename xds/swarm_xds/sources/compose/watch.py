@@ -1,0 +1,97 @@
+"""The source itself: reads the files, and again whenever one of them changes.
+
+A file that is bad, half written or gone keeps its last good content and is a problem until it is mended.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import structlog
+import watchfiles
+
+from swarm_xds.sources.base import Reading
+from swarm_xds.sources.compose.convert import StackFile
+from swarm_xds.sources.compose.files import bad_file, read, together
+from swarm_xds.swarm import Service
+
+_log = structlog.get_logger(__name__)
+#: Milliseconds: how long changes are gathered, and how long quiet ends the gathering.
+_GATHER, _QUIET = 200, 10
+#: Milliseconds after which files are looked at even without a notice, since notices can be lost.
+_LOOK_AGAIN = 500
+_RETRY_SECONDS = 1.0
+
+
+class ComposeSource:
+    """Stack files as a source."""
+
+    def __init__(self, paths: Iterable[Path], environ: Mapping[str, str]) -> None:
+        self._paths = tuple(paths)
+        self._environ = dict(environ)
+        self._contents: dict[Path, bytes | str] = {}
+        self._files: dict[Path, StackFile] = {}
+
+    def read(self) -> Reading | None:
+        """Look at every file; return the reading if one of them is not as it was, else None."""
+        changed = [path for path in self._paths if self._read(path)]
+        if not changed:
+            return None
+        state, problems = together(self._files[path] for path in self._paths)
+        return Reading(state=state, problems=problems, cause=f"{', '.join(str(path) for path in changed)} changed")
+
+    async def readings(self) -> AsyncIterator[Reading]:
+        """Yield a reading at the start and after each change; see ``Source``."""
+        while True:
+            try:
+                async for _ in self._looks():
+                    reading = await asyncio.to_thread(self.read)
+                    if reading is not None:
+                        yield reading
+            except (OSError, RuntimeError, ValueError) as error:
+                _log.warning("compose.unwatched", error=str(error), retry_seconds=_RETRY_SECONDS)
+                await asyncio.sleep(_RETRY_SECONDS)
+
+    async def _looks(self) -> AsyncIterator[None]:
+        """Yield whenever the files are worth a look: at once, after a notice, and now and then without one."""
+        yield
+        names = {str(path.absolute()) for path in self._paths}
+        async for _ in watchfiles.awatch(
+            *{path.absolute().parent for path in self._paths},
+            watch_filter=lambda _, name: name in names,
+            debounce=_GATHER,
+            step=_QUIET,
+            rust_timeout=_LOOK_AGAIN,
+            yield_on_timeout=True,
+            recursive=False,
+        ):
+            yield
+
+    def _read(self, path: Path) -> bool:
+        content: bytes | str
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            content = f"cannot be read: {error.strerror or error}"
+        if self._contents.get(path) == content:
+            return False
+        self._contents[path] = content
+        if isinstance(content, bytes):
+            file = read(path, content, self._environ)
+        else:
+            file = StackFile(whole=False, problems=(bad_file(str(path), content),))
+        last = self._files.get(path)
+        if not file.whole and last is not None:
+            file = replace(last, problems=file.problems)
+        elif last is not None:
+            file = replace(file, services=_with_last(file, last))
+        self._files[path] = file
+        return True
+
+
+def _with_last(file: StackFile, last: StackFile) -> tuple[Service, ...]:
+    """Return the file's services, an equal one as the same object and a bad one in its last good form."""
+    before = {service.id: service for service in last.services}
+    good = [before[each.id] if before.get(each.id) == each else each for each in file.services]
+    return (*good, *(before[each] for each in sorted(file.bad & before.keys())))
