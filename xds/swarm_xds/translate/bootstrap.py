@@ -17,19 +17,20 @@ from envoy.extensions.resource_monitors.downstream_connections.v3 import downstr
 from envoy.extensions.resource_monitors.fixed_heap.v3 import fixed_heap_pb2
 from envoy.extensions.upstreams.http.v3 import http_protocol_options_pb2
 from google.protobuf.message import Message
-from google.protobuf.wrappers_pb2 import UInt32Value
+from google.protobuf.struct_pb2 import Struct
 
 from swarm_xds.translate.cluster import ads
 from swarm_xds.translate.names import CONTROL_PLANE
 from swarm_xds.translate.wire import milliseconds, packed
 
-_CONNECT_TIMEOUT = 5_000
+_CONNECT_TIMEOUT = 1_000
+# The swarm's resolver gives a time to live of ten minutes, so it is not the measure.
+_DNS_REFRESH = 2_000
 _KEEPALIVE_INTERVAL = 10_000
 _KEEPALIVE_TIMEOUT = 5_000
-_FETCH_TIMEOUT = 15_000
 _HEAP_CHECK = 250
-_STOP_ACCEPTING_REQUESTS = 0.95
-_SHRINK_HEAP = 0.9
+_SHRINK_HEAP = 0.95
+_STOP_ACCEPTING_REQUESTS = 0.98
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,22 +68,21 @@ def bootstrap(options: BootstrapOptions) -> bootstrap_pb2.Bootstrap:
         ],
         set_node_on_first_message_only=True,
     )
-    source = ads()
-    source.initial_fetch_timeout.CopyFrom(milliseconds(_FETCH_TIMEOUT))
     return bootstrap_pb2.Bootstrap(
         node=base_pb2.Node(id=options.node, cluster=options.fleet),
         admin=admin(options.admin_port),
         dynamic_resources=bootstrap_pb2.Bootstrap.DynamicResources(
-            lds_config=source, cds_config=source, ads_config=stream
+            lds_config=ads(), cds_config=ads(), ads_config=stream
         ),
         static_resources=bootstrap_pb2.Bootstrap.StaticResources(clusters=[_control_plane(options)]),
         overload_manager=_overload_manager(options),
+        layered_runtime=_runtime(),
     )
 
 
 def admin(port: int) -> bootstrap_pb2.Admin:
-    """Return the admin interface, on loopback."""
-    return bootstrap_pb2.Admin(address=_address("127.0.0.1", port))
+    """Return the admin interface, on loopback; a full house must not shut out health checks."""
+    return bootstrap_pb2.Admin(address=_address("127.0.0.1", port), ignore_global_conn_limit=True)
 
 
 def _control_plane(options: BootstrapOptions) -> cluster_pb2.Cluster:
@@ -102,13 +102,12 @@ def _control_plane(options: BootstrapOptions) -> cluster_pb2.Cluster:
         name=CONTROL_PLANE,
         type=cluster_pb2.Cluster.STRICT_DNS,
         connect_timeout=milliseconds(_CONNECT_TIMEOUT),
+        dns_lookup_family=cluster_pb2.Cluster.V4_PREFERRED,
+        dns_refresh_rate=milliseconds(_DNS_REFRESH),
         load_assignment=endpoint_pb2.ClusterLoadAssignment(cluster_name=CONTROL_PLANE, endpoints=localities),
         typed_extension_protocol_options={
             "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": packed(http),
         },
-        upstream_connection_options=cluster_pb2.UpstreamConnectionOptions(
-            tcp_keepalive=address_pb2.TcpKeepalive(keepalive_time=UInt32Value(value=30))
-        ),
     )
 
 
@@ -134,6 +133,13 @@ def _overload_manager(options: BootstrapOptions) -> overload_pb2.OverloadManager
             _action("envoy.overload_actions.stop_accepting_requests", heap, _STOP_ACCEPTING_REQUESTS),
         ],
     )
+
+
+def _runtime() -> bootstrap_pb2.LayeredRuntime:
+    """Return the one switch of Envoy's edge best practices that is no field: against rapid resets."""
+    values = Struct()
+    values["http.max_requests_per_io_cycle"] = 1
+    return bootstrap_pb2.LayeredRuntime(layers=[bootstrap_pb2.RuntimeLayer(name="edge", static_layer=values)])
 
 
 def _monitor(name: str, message: Message) -> overload_pb2.ResourceMonitor:

@@ -21,7 +21,7 @@ def stack_name(path: Path, document: Mapping[str, object]) -> str:
     Raises:
         DocumentError: ``name:`` is no name of a stack.
     """
-    name = document.get("name") or path.name.split(".")[0] or "stack"
+    name = document.get("name") or re.sub(r"[^A-Za-z0-9_-]+", "-", path.name.split(".")[0]).strip("-") or "stack"
     if not isinstance(name, str) or not STACK_NAME.fullmatch(name):
         raise DocumentError(f'"{shown(str(name))}" is no name of a stack: give it one by name: at the top of the file')
     return name

@@ -1,7 +1,8 @@
 """Variables in stack files, substituted as ``docker stack deploy`` does it.
 
-``$NAME``, ``${NAME}``, ``${NAME:-default}``, ``${NAME:?message}``, ``${NAME:+other}``, the last three also without their
-colon, which then take an empty value for a value, and ``$$`` for a dollar sign (Compose specification, "Interpolation").
+``$NAME``, ``${NAME}``, ``${NAME:-default}``, ``${NAME:?message}`` and ``${NAME:+other}``, the last three also without
+their colon, which then take an empty value for a value; and ``$$`` for a dollar sign (Compose specification,
+"Interpolation").
 """
 
 import re

@@ -1,0 +1,21 @@
+"""The commands by name."""
+
+import typer
+
+from swarm_xds.cli import bootstrap, translate
+
+app = typer.Typer(
+    name="swarm-xds",
+    help="L7 router for Docker Swarm: service labels become live Envoy configuration.",
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+app.command("translate", epilog=translate.EXAMPLES)(translate.translate)
+app.command("bootstrap", epilog=bootstrap.EXAMPLES)(bootstrap.bootstrap)
+
+
+def run() -> None:
+    """Run the command that the process was called with."""
+    app()

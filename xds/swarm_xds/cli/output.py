@@ -1,0 +1,59 @@
+"""What commands print: documents on standard output, everything about them on standard error."""
+
+import json
+from collections.abc import Iterable
+from enum import StrEnum
+from typing import Any, NoReturn
+
+import typer
+import yaml
+from google.protobuf.json_format import MessageToJson
+from google.protobuf.message import Message
+
+from swarm_xds.problem import Problem, Severity
+
+_COLORS = {Severity.ERROR: typer.colors.RED, Severity.WARNING: typer.colors.YELLOW, Severity.INFO: typer.colors.BLUE}
+
+
+class Format(StrEnum):
+    """How a document is written."""
+
+    YAML = "yaml"
+    JSON = "json"
+
+
+def plain(message: Message) -> dict[str, Any]:
+    """Return a message as plain values, with the field names of Envoy's documentation."""
+    document: dict[str, Any] = json.loads(MessageToJson(message, preserving_proto_field_name=True))
+    return document
+
+
+def write(document: object, style: Format) -> None:
+    """Print a document."""
+    if style is Format.JSON:
+        typer.echo(json.dumps(document, indent=2, ensure_ascii=False))
+    else:
+        typer.echo(yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=120), nl=False)
+
+
+def tell(problems: Iterable[Problem]) -> bool:
+    """Print problems, one a line; return whether one of them is an error."""
+    failed = False
+    for problem in problems:
+        severity, _, rest = str(problem).partition(":")
+        typer.secho(severity, fg=_COLORS[problem.severity], bold=True, nl=False, err=True)
+        typer.echo(f":{rest}", err=True)
+        failed = failed or problem.severity is Severity.ERROR
+    return failed
+
+
+def wrong_use(reason: str) -> NoReturn:
+    """End with status 2 and the reason."""
+    typer.echo(f"swarm-xds: {reason}", err=True)
+    raise typer.Exit(2)
+
+
+def failed(reason: str) -> NoReturn:
+    """End with status 1 and the reason."""
+    typer.echo(f"swarm-xds: {reason}", err=True)
+    raise typer.Exit(1)

@@ -1,0 +1,134 @@
+"""Every setting of the control plane, once: the command line, the environment, the file and the documentation.
+
+Precedence: command line, then ``SWARM_XDS_*`` of the environment, then the file, then the default. An unknown
+setting is an error wherever it stands, so that a typing mistake is not silent.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from swarm_xds.model import EdgeOptions
+
+PREFIX = "SWARM_XDS_"
+
+Port = Annotated[int, Field(ge=1, le=65_535)]
+Milliseconds = Annotated[int, Field(ge=1, le=86_400_000)]
+LimitMilliseconds = Annotated[int, Field(ge=0, le=86_400_000)]
+
+
+class SettingsError(ValueError):
+    """A setting that is unknown or bad; the message has one line for each."""
+
+
+class Settings(BaseModel):
+    """Settings of ``swarm-xds serve``. Times are in milliseconds unless the name says otherwise."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    source: Literal["docker", "compose"] = Field(
+        "docker", description="Where labels are read: a swarm manager (docker) or stack files (compose)."
+    )
+    files: tuple[Path, ...] = Field((), description="Stack files to follow, with source compose.")
+    listen: str = Field(
+        "127.0.0.1:18000",
+        description="Address and port of the xDS server. It is not encrypted yet: keep it on a network of its own.",
+    )
+    default_fleet: str = Field(
+        "default", min_length=1, description="Fleet (Envoy's node.cluster) of services that name none."
+    )
+    docker_host: tuple[str, ...] = Field(
+        (),
+        description="Swarm managers to read from, the next if one is away; none: DOCKER_HOST, or the current context.",
+    )
+    fleet_networks: tuple[str, ...] = Field(
+        (),
+        description="Networks that the default fleet stands on, beside those of services labelled swarm-xds.fleet.",
+    )
+    resync_seconds: float = Field(30.0, gt=0, le=3600, description="Seconds between two full readings of the swarm.")
+    http_port: Port = Field(80, description="Port of the plain HTTP listener inside each proxy.")
+    unknown_host_status: int = Field(404, ge=200, le=599, description="Answer to a host that nobody claims.")
+    retry_after_seconds: int = Field(5, ge=0, le=86_400, description="Retry-After of a service without a running task.")
+    trusted_hops: int = Field(0, ge=0, le=16, description="Trusted proxies in front of the edge.")
+    connect_timeout: Milliseconds = Field(1_000, description="Until another task is tried.")
+    stream_idle_timeout: LimitMilliseconds = Field(300_000, description="Without a byte, a request ends; 0: never.")
+    request_timeout: LimitMilliseconds = Field(300_000, description="Until a request has come whole; 0: for ever.")
+    upstream_idle_timeout: Milliseconds = Field(4_000, description="How long an unused connection to a task is kept.")
+    max_connections: int = Field(
+        10_000, ge=1, le=1_000_000, description="Limit of connections, of waiting and of open requests to one service."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Lowest level that is logged.")
+    log_format: Literal["console", "json"] = Field("console", description="For people (console) or programs (json).")
+
+    @field_validator("files", "docker_host", "fleet_networks", mode="before")
+    @classmethod
+    def _listed(cls, value: object) -> object:
+        """Take a comma-separated text for a list, as the environment has it."""
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("listen")
+    @classmethod
+    def _address(cls, value: str) -> str:
+        host, separator, port = value.rpartition(":")
+        if not separator or not host or not port.isdigit() or int(port) > 65_535:  # noqa: PLR2004
+            raise ValueError("not an address and a port, such as 127.0.0.1:18000")
+        return value
+
+    @property
+    def edge(self) -> EdgeOptions:
+        """The settings that shape Envoy's configuration."""
+        return EdgeOptions(
+            http_port=self.http_port,
+            unknown_host_status=self.unknown_host_status,
+            retry_after=self.retry_after_seconds,
+            trusted_hops=self.trusted_hops,
+            connect_timeout=self.connect_timeout,
+            stream_idle_timeout=self.stream_idle_timeout,
+            request_timeout=self.request_timeout,
+            upstream_idle_timeout=self.upstream_idle_timeout,
+            max_connections=self.max_connections,
+        )
+
+
+def load(given: Mapping[str, Any], environ: Mapping[str, str], file: Path | None = None) -> Settings:
+    """Return the settings from the command line, the environment and a YAML file.
+
+    Raises:
+        SettingsError: Something is unknown or bad, with where it stands.
+    """
+    values: dict[str, Any] = {}
+    origins: dict[str, str] = {}
+    for name, value in _from_file(file).items():
+        values[name], origins[name] = value, f"{file}: {name}"
+    for variable, value in sorted(environ.items()):
+        if variable.startswith(PREFIX):
+            name = variable.removeprefix(PREFIX).lower()
+            values[name], origins[name] = value, f"environment variable {variable}"
+    for name, value in given.items():
+        values[name], origins[name] = value, f"--{name.replace('_', '-')}"
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as error:
+        lines = []
+        for each in error.errors():
+            name = str(each["loc"][0]) if each["loc"] else ""
+            reason = "there is no such setting" if each["type"] == "extra_forbidden" else each["msg"]
+            lines.append(f"{origins.get(name, name)}={values.get(name)!r}: {reason}")
+        raise SettingsError("\n".join(lines)) from None
+
+
+def _from_file(file: Path | None) -> Mapping[str, Any]:
+    if file is None:
+        return {}
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise SettingsError(f"{file}: {' '.join(str(error).split())}") from error
+    if content is None:
+        return {}
+    if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
+        raise SettingsError(f"{file}: not a mapping of settings")
+    return content
