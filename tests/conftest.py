@@ -13,3 +13,8 @@ def envoy_binary() -> Path:
     binary = ROOT / ".envoy" / "envoy" / "_bin" / "envoy"
     assert binary.is_file(), f"no Envoy at {binary}: run `make envoy` first"
     return binary
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option that rewrites golden files."""
+    parser.addoption("--update-golden", action="store_true", help="rewrite the outputs of the golden cases")

@@ -195,6 +195,7 @@ def _labels(stack: _Stack, service: str, value: object, where: str) -> dict[str,
 
 
 def _ports(value: object) -> Iterator[PublishedPort]:
+    """Yield the published TCP ports; never in host mode, since ``x-tasks`` says where the tasks are."""
     if value is None or value == "":
         return
     if not isinstance(value, list):
@@ -202,10 +203,11 @@ def _ports(value: object) -> Iterator[PublishedPort]:
     for each in value:
         if isinstance(each, Mapping):
             if str(each.get("protocol", "tcp")) == "tcp":
-                mode = PublishMode.HOST if each.get("mode") == "host" else PublishMode.INGRESS
                 published = str(each.get("published") or "0")
                 yield PublishedPort(
-                    target=_range(each.get("target"), each)[0], published=_range(published, each)[0], mode=mode
+                    target=_range(each.get("target"), each)[0],
+                    published=_range(published, each)[0],
+                    mode=PublishMode.INGRESS,
                 )
         else:
             yield from _short_port(_scalar(each, "ports"))
