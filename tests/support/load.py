@@ -1,0 +1,165 @@
+"""A constant load on a few addresses, and what came of it.
+
+It runs on a thread and an event loop of its own, so that whatever the test does meanwhile does not slow it. Requests
+start at their due time whether or not earlier ones have been answered::
+
+    async with Load(["http://10.78.0.1/", "http://10.78.0.2/"], "app.example.org", rate=50) as load:
+        ...  # change things
+    assert not load.failures, load.summary()
+"""
+
+import asyncio
+import json
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+import httpx
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What one request came to.
+
+    Attributes:
+        at: When it started, in seconds since the load began.
+        seconds: How long it took.
+        status: 0 if there was no answer.
+        body: The answer's text; the error if there was none.
+    """
+
+    at: float
+    url: str
+    seconds: float
+    status: int
+    body: str
+
+
+def is_success(answer: Answer) -> bool:
+    """Tell whether the application answered."""
+    return answer.status == httpx.codes.OK
+
+
+class Load:
+    """``rate`` requests a second on each URL, from ``with`` (or ``async with``) until its end.
+
+    Attributes:
+        answers: Of every request that has ended, in the order of their ends. Safe to read while the load runs.
+        limit: The load ends by itself after so many seconds: nothing that hangs loads for ever.
+        accept: Tells a success from a failure; by default it is status 200.
+    """
+
+    def __init__(
+        self,
+        urls: Sequence[str],
+        host: str,
+        *,
+        rate: float = 50,
+        timeout: float = 10,
+        limit: float = 120,
+        accept: Callable[[Answer], bool] = is_success,
+    ) -> None:
+        self.urls, self.host, self.rate, self.timeout, self.limit, self.accept = (
+            urls,
+            host,
+            rate,
+            timeout,
+            limit,
+            accept,
+        )
+        self.answers: list[Answer] = []
+        self._start = 0.0
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._work, name="load", daemon=True)
+        self._error: BaseException | None = None
+
+    def __enter__(self) -> Self:
+        self._start = time.monotonic()
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        self._thread.join(self.timeout + 10)
+        if self._error is not None and error is None:
+            raise self._error
+
+    async def __aenter__(self) -> Self:
+        return self.__enter__()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        await asyncio.to_thread(self.__exit__, kind, error, trace)
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the load began: compare with ``Answer.at``."""
+        return time.monotonic() - self._start
+
+    @property
+    def failures(self) -> list[Answer]:
+        """Requests that were not answered as they should be."""
+        return [answer for answer in self.answers if not self.accept(answer)]
+
+    def percentile(self, percent: float) -> float:
+        """Return how many seconds ``percent`` of the answers took at most."""
+        times = sorted(answer.seconds for answer in self.answers)
+        return times[min(len(times) - 1, int(len(times) * percent / 100))] if times else 0.0
+
+    def who(self, key: str = "task", since: float = 0, url: str = "") -> Counter[str]:
+        """Count successes by one field of their JSON bodies, of requests that started ``since`` then."""
+        return Counter(
+            str(json.loads(answer.body)[key])
+            for answer in list(self.answers)
+            if answer.at >= since and url in ("", answer.url) and is_success(answer)
+        )
+
+    def summary(self) -> str:
+        """Say in a few lines how the load went."""
+        failures = self.failures
+        median, tail, most = (f"{self.percentile(percent) * 1000:.1f} ms" for percent in (50, 99, 100))
+        head = f"{len(self.answers)} requests in {self.elapsed:.1f} s, {len(failures)} failed"
+        lines = [f"{head}; median {median}, 99 % {tail}, most {most}"]
+        reasons = Counter((failure.url, failure.status, failure.body[:120]) for failure in failures)
+        for (url, status, body), count in reasons.most_common(10):
+            times = [failure.at for failure in failures if (failure.url, failure.status) == (url, status)]
+            lines.append(f"  {count} x {status} {body!r} from {url}, {min(times):.2f} s to {max(times):.2f} s")
+        return "\n".join(lines)
+
+    def _work(self) -> None:
+        try:
+            asyncio.run(self._run())
+        except BaseException as error:  # told to the test's own thread
+            self._error = error
+
+    async def _run(self) -> None:
+        limits = httpx.Limits(max_connections=None, max_keepalive_connections=20, keepalive_expiry=5)
+        async with httpx.AsyncClient(
+            limits=limits, timeout=self.timeout, headers={"host": self.host}, trust_env=False
+        ) as client:
+            due, pending = 0.0, set()
+            while not self._stop.is_set() and due < self.limit:
+                for url in self.urls:
+                    task = asyncio.create_task(self._request(client, url))
+                    pending.add(task)
+                    task.add_done_callback(pending.discard)
+                due += 1 / self.rate
+                await asyncio.sleep(max(0, due - self.elapsed))
+            await asyncio.gather(*pending)
+
+    async def _request(self, client: httpx.AsyncClient, url: str) -> None:
+        at = self.elapsed
+        try:
+            response = await client.get(url)
+            status, body = response.status_code, response.text
+        except httpx.HTTPError as error:
+            status, body = 0, f"{type(error).__name__}: {error}"
+        self.answers.append(Answer(at, url, self.elapsed - at, status, body))
