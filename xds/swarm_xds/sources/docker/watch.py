@@ -24,7 +24,7 @@ from swarm_xds.sources.docker.view import FleetNetworks, View
 T = TypeVar("T")
 _log = structlog.get_logger(__name__)
 
-#: With more services than this in one wake-up, one list is cheaper than reading each.
+#: With more objects than this in one wake-up, the lists are cheaper than reading each.
 _MANY = 32
 #: How often to ask again while services are removed under our hands.
 _TRIES = 3
@@ -176,12 +176,12 @@ class _Session:
     async def step(self) -> None:
         """Wait until something is to be read, and read it."""
         events, lost = await self._inbox.take(self._pacing.delay(self._now()))
-        if lost or len(_last_actions(events, "service")) > _MANY:
+        if lost or len({event.id for event in events}) > _MANY:
             self._pacing.resync_soon()
         if self._pacing.resync_due(self._now()):
             self.cause = _cause(events) if events else "resync"
             await self._resync(known=tuple(self._view.service_ids))
-            self._touch(events)
+            self._pacing.touched(_last_actions(events, "service"), self._now())
         elif events:
             self.cause = _cause(events)
             await self._on_events(events)
@@ -214,34 +214,25 @@ class _Session:
     async def _on_events(self, events: Sequence[Event]) -> None:
         services = _last_actions(events, "service")
         networks = _last_actions(events, "network")
-        for service_id, action in services.items():
-            if action == "remove":
-                self._view.put_service(service_id, convert.Batch())
-        changed = sorted(i for i, action in services.items() if action != "remove")
-        known = self._touch(events)
+        known = set(self._view.service_ids)
+        for service_id in _removed(services):
+            self._view.put_service(service_id, convert.Batch())
+        changed = sorted(services.keys() - _removed(services))
         await _together(
-            self._read_networks([i for i, action in networks.items() if action != "remove"]),
+            self._read_networks(sorted(networks.keys() - _removed(networks))),
             self._read_nodes([event for event in events if event.kind == "node"]),
             self._read_services(changed),
-            self._read_tasks(known),
         )
-        for network_id, action in networks.items():
-            if action == "remove":
-                self._view.put_network(network_id, convert.Batch())
+        for network_id in _removed(networks):
+            self._view.put_network(network_id, convert.Batch())
         self._note(changed, changed=changed)
+        # What is new in the service is yielded at once; the swarm has yet to act on it, so its tasks are read in the
+        # next step. Not so for one that was nobody's business before: it may have tasks, and belongs with them.
         self._pacing.touched(changed, self._now())
-        # A service that was nobody's business before: its tasks belong in the same reading as its labels.
         await _together(
             self._read_tasks([i for i in changed if i in self._view.service_ids and i not in known]),
             self._read_networks(sorted(self._view.unknown_networks()) if changed else ()),
         )
-
-    def _touch(self, events: Sequence[Event]) -> list[str]:
-        """Put the known services that the events concern in flux, and return them."""
-        touched = {event.id for event in events if event.kind == "service"}
-        known = sorted(touched & set(self._view.service_ids))
-        self._pacing.touched(known, self._now())
-        return known
 
     async def _read_services(self, service_ids: Sequence[str]) -> None:
         raws = await _together(*(self._inspect(self.engine.service(i)) for i in service_ids))
@@ -315,6 +306,10 @@ async def _together(*calls: Coroutine[Any, Any, T]) -> list[T]:
 def _last_actions(events: Sequence[Event], kind: str) -> dict[str, str]:
     """Return what last happened to each object of a kind."""
     return {event.id: event.action for event in events if event.kind == kind}
+
+
+def _removed(actions: dict[str, str]) -> set[str]:
+    return {identifier for identifier, action in actions.items() if action == "remove"}
 
 
 def _cause(events: Sequence[Event]) -> str:
