@@ -1,1 +1,32 @@
-"""To be written."""
+"""Stage 7, the end of the arrow: snapshots become streams of xDS responses.
+
+In: ``Snapshots`` by way of ``Publisher.publish``. Out: what each Envoy is sent, in an order that breaks no request, and
+what it answered, by way of ``Observer``. It must not know labels, the swarm or how a resource came about.
+
+The parts, inner first::
+
+    subscription, sotw, delta  what one client has of one type: pure
+    sequence                   what one client may have now: pure
+    wire                       values to and from protobuf bytes
+    observer                   what happened, for logs and metrics
+    publisher                  the latest snapshots, and who has them
+    stream                     the loop of one stream
+    services, server           gRPC methods; sockets, health, keepalive
+"""
+
+from swarm_xds.server.limits import Limits
+from swarm_xds.server.observer import LogObserver, Observer, Observers, Peer, SilentObserver
+from swarm_xds.server.publisher import Publisher
+from swarm_xds.server.server import AddressError, XdsServer
+
+__all__ = [
+    "AddressError",
+    "Limits",
+    "LogObserver",
+    "Observer",
+    "Observers",
+    "Peer",
+    "Publisher",
+    "SilentObserver",
+    "XdsServer",
+]

@@ -1,0 +1,173 @@
+"""What one client has, and asked for, of one type on one incremental stream.
+
+In: the fields of each request, and the resources that the client may have now. Out: what the request meant (``Event``)
+and the next ``Response``, if one is due. Pure: no gRPC, no protobuf, no clock, no logger. It must not know in what
+order types are sent; that is ``sequence``'s.
+"""
+
+from collections.abc import Collection, Iterable, Mapping
+
+from swarm_xds.server.subscription import FULL_SET, WILDCARD, Ack, Answer, Event, Nack, Response, Stale, Subscribed
+from swarm_xds.snapshot import Resources
+
+#: Unanswered incremental responses remembered per type; a client that never answers costs no more than this.
+_REMEMBERED = 64
+
+
+class DeltaSubscription:
+    """One type of an incremental stream.
+
+    Args:
+        type_url: The type.
+        nonce_prefix: Makes nonces of one stream unlike those of another.
+    """
+
+    __slots__ = (
+        "_count", "_first", "_must", "_names", "_owed", "_pending", "_prefix", "_rejected", "_seen", "_sent",
+        "_type_url", "_wildcard", "resumed",
+    )  # fmt: skip
+
+    def __init__(self, type_url: str, *, nonce_prefix: str = "") -> None:
+        self._type_url = type_url
+        self._prefix = nonce_prefix
+        self._count = 0
+        self._first = True
+        self._names: set[str] = set()
+        self._wildcard = False
+        self._owed: set[str] = set()
+        self._must = False
+        self._sent: dict[str, str] = {}
+        self._seen: tuple[str, bool] | None = None
+        self._pending: dict[str, tuple[str, tuple[str, ...]]] = {}
+        self._rejected: set[str] = set()
+        self.resumed = False
+
+    @property
+    def sent(self) -> Mapping[str, str]:
+        """Version by name of what the client has, from this stream or an earlier one."""
+        return self._sent
+
+    def on_request(
+        self,
+        *,
+        subscribe: Collection[str] = (),
+        unsubscribe: Collection[str] = (),
+        initial: Mapping[str, str] | None = None,
+        nonce: str = "",
+        error: str | None = None,
+    ) -> Event:
+        """Take one request and say what it meant.
+
+        Args:
+            subscribe: Names to add; each is owed an answer, even one that the client should have.
+            unsubscribe: Names to drop; unknown ones are ignored.
+            initial: Version by name of what the client kept from an earlier stream; only the first request's counts.
+            nonce: The nonce of the response that it answers; a stale one makes the rest of the request no less valid.
+            error: The message of ``error_detail``; ``None`` if the request has none.
+        """
+        first, self._first = self._first, False
+        self._subscribe(subscribe, legacy=first and not subscribe and not unsubscribe and self._type_url in FULL_SET)
+        if first and initial:
+            self._resume(initial)
+        self._unsubscribe(unsubscribe)
+        return self._answer(nonce, error)
+
+    def _subscribe(self, names: Collection[str], *, legacy: bool) -> None:
+        explicit = set(names)
+        if WILDCARD in explicit or legacy:
+            explicit.discard(WILDCARD)
+            self._must = self._must or not self._wildcard
+            self._wildcard = True
+            self._seen = None
+        self._names |= explicit
+        self._owed |= explicit
+
+    def _resume(self, initial: Mapping[str, str]) -> None:
+        """Take the client's word for what it has: that is what need not be sent, and what may have to be removed."""
+        self._sent = {name: version for name, version in initial.items() if self._wildcard or name in self._names}
+        self._owed -= self._sent.keys()
+        self._must = False
+        self.resumed = bool(self._sent)
+
+    def _unsubscribe(self, names: Collection[str]) -> None:
+        if WILDCARD in names:
+            self._wildcard = self._must = False
+            self._owed &= self._names
+            self._sent = {name: version for name, version in self._sent.items() if name in self._names}
+        for name in names:
+            if name in self._names:
+                self._names.discard(name)
+                if self._wildcard:
+                    # The client cannot tell whether the wildcard still covers it ("Unsubscribing from resources").
+                    self._owed.add(name)
+                else:
+                    self._owed.discard(name)
+                    self._sent.pop(name, None)
+        if names:
+            self._rejected.intersection_update(self._sent)
+
+    def _answer(self, nonce: str, error: str | None) -> Event:
+        if not nonce:
+            return Subscribed()
+        if nonce not in self._pending:
+            return Stale(nonce)
+        version, names = self._pending.pop(nonce)
+        if error is None:
+            return Ack(nonce=nonce, version=version)
+        self._rejected.update(names)
+        return Nack(nonce=nonce, version=version, message=error, names=names)
+
+    def force(self, names: Iterable[str]) -> None:
+        """Have those of ``names`` that the client has sent again with the next response."""
+        self._owed.update(name for name in names if name in self._sent)
+
+    def next_response(self, resources: Resources, *, removals: bool = True) -> Response | None:
+        """Return what the client must be sent to have ``resources``, and take it as sent; ``None`` if nothing."""
+        if self._seen == (resources.version, removals) and not self._owed:
+            return None
+        names: Iterable[str] = resources if self._wildcard else self._names | self._owed
+        chosen = sorted(
+            (
+                resources[name]
+                for name in names
+                if name in resources and (name in self._owed or self._sent.get(name) != resources[name].version)
+            ),
+            key=lambda resource: resource.name,
+        )
+        gone = {name for name in self._owed if name not in resources}
+        if removals:
+            gone.update(name for name in self._sent if name not in resources)
+        # Envoy cannot finish starting without an answer to its first wildcard request, so that one may be empty.
+        due = chosen or gone or self._must
+        self._seen = (resources.version, removals)
+        self._owed.clear()
+        self._must = False
+        if not due:
+            return None
+        updated = tuple(r.name for r in chosen if self._sent.get(r.name) != r.version)
+        for resource in chosen:
+            self._sent[resource.name] = resource.version
+        for name in gone:
+            self._sent.pop(name, None)
+        removed = tuple(sorted(gone))
+        carried = (*(r.name for r in chosen), *removed)
+        self._rejected.difference_update(carried)
+        self._count += 1
+        nonce = f"{self._prefix}{self._count}"
+        self._pending[nonce] = (resources.version, carried)
+        if len(self._pending) > _REMEMBERED:
+            del self._pending[next(iter(self._pending))]
+        return Response(
+            type_url=self._type_url,
+            version=resources.version,
+            nonce=nonce,
+            resources=tuple(chosen),
+            removed=removed,
+            updated=updated,
+        )
+
+    def answered(self, resources: Resources, *, removals: bool = True) -> Answer:
+        """Say how the client stands to ``resources``, which ``next_response`` was last asked for."""
+        if self._pending or self._owed or self._seen != (resources.version, removals):
+            return Answer.WAITING
+        return Answer.REJECTED if self._rejected else Answer.ACCEPTED

@@ -1,0 +1,35 @@
+"""Times and sizes that bound a stream and the server. Values only; it knows nothing of how they are applied."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How long and how much, each with the reason for its default."""
+
+    additions: float = 5.0
+    """Seconds that listeners and routes wait for a client's answer to the clusters that they need.
+
+    Envoy answers once the clusters are warm, milliseconds when all is well; a cluster that cannot warm takes Envoy's
+    15 s, and must not hold up everybody's routes for that long."""
+
+    removals: float = 30.0
+    """Seconds that stale clusters wait for a client to accept the listeners and routes without them."""
+
+    ping_interval: float = 5.0
+    """Seconds between keepalive pings that a client may send at most; keep it below the interval set in Envoy."""
+
+    keepalive_time: float = 30.0
+    """Seconds without traffic after which the server pings, to notice a client that vanished without a FIN."""
+
+    keepalive_timeout: float = 10.0
+    """Seconds without an answer to such a ping after which the connection is dead."""
+
+    request_bytes: int = 16 * 1024 * 1024
+    """Largest request in bytes: some 100,000 resource names."""
+
+    streams_per_connection: int = 1000
+    """Concurrent streams of one connection: an aggregated client needs one, one of single types a few."""
+
+    types_per_stream: int = 16
+    """Distinct type URLs of one aggregated stream, so that a client cannot make the server keep state without end."""

@@ -1,0 +1,141 @@
+"""The gRPC methods: which exist, and how a call becomes a ``Stream``.
+
+In: calls of the aggregated discovery service and of those of single types, in both variants. Out: streams run over
+them. It must not know the protocol on the streams. ``Fetch*`` is not served: gRPC answers UNIMPLEMENTED.
+"""
+
+import itertools
+import secrets
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import grpc
+from envoy.service.cluster.v3 import cds_pb2
+from envoy.service.discovery.v3 import ads_pb2
+from envoy.service.endpoint.v3 import eds_pb2
+from envoy.service.listener.v3 import lds_pb2
+from envoy.service.route.v3 import rds_pb2
+from envoy.service.secret.v3 import sds_pb2
+from google.protobuf.message import DecodeError
+
+from swarm_xds.server.limits import Limits
+from swarm_xds.server.observer import Observer
+from swarm_xds.server.publisher import Publisher
+from swarm_xds.server.sequence import merge
+from swarm_xds.server.stream import ProtocolError, Setting, Stream
+from swarm_xds.server.wire import Encoder, Request, Variant, delta_request, sotw_request
+from swarm_xds.snapshot import CLUSTER, ENDPOINT, LISTENER, ROUTE, SECRET, Resource, Resources
+
+#: Each service's name and its only type; the aggregated one has none.
+SERVICES: dict[str, str | None] = {
+    ads_pb2.DESCRIPTOR.services_by_name["AggregatedDiscoveryService"].full_name: None,
+    cds_pb2.DESCRIPTOR.services_by_name["ClusterDiscoveryService"].full_name: CLUSTER,
+    eds_pb2.DESCRIPTOR.services_by_name["EndpointDiscoveryService"].full_name: ENDPOINT,
+    lds_pb2.DESCRIPTOR.services_by_name["ListenerDiscoveryService"].full_name: LISTENER,
+    rds_pb2.DESCRIPTOR.services_by_name["RouteDiscoveryService"].full_name: ROUTE,
+    sds_pb2.DESCRIPTOR.services_by_name["SecretDiscoveryService"].full_name: SECRET,
+}
+
+#: What follows ``Stream`` and ``Delta`` in the names of a service's methods.
+_NOUNS = {None: "AggregatedResources", CLUSTER: "Clusters", ENDPOINT: "Endpoints", LISTENER: "Listeners",
+          ROUTE: "Routes", SECRET: "Secrets"}  # fmt: skip
+
+#: Unions of new and stale resources kept for streams that change together.
+_UNIONS = 16
+
+
+class _Merged:
+    """Remembers what was put together last: streams that are sent the same need the same unions."""
+
+    def __init__(self) -> None:
+        self._unions: OrderedDict[tuple[object, ...], Resources] = OrderedDict()
+
+    def __call__(self, fresh: Resources, stale: tuple[Resource, ...]) -> Resources:
+        key = (fresh.version, *((resource.name, resource.version) for resource in stale))
+        if key not in self._unions:
+            self._unions[key] = merge(fresh, stale)
+            if len(self._unions) > _UNIONS:
+                self._unions.popitem(last=False)
+        return self._unions[key]
+
+
+class _Call:
+    """A gRPC call as a stream's transport."""
+
+    def __init__(self, context: "grpc.aio.ServicerContext[Any, Any]", variant: Variant) -> None:
+        self._context = context
+        self._parse = sotw_request if variant is Variant.SOTW else delta_request
+        self.address = str(context.peer())
+
+    async def read(self) -> Request | None:
+        data = await self._context.read()
+        if not isinstance(data, bytes):
+            return None
+        try:
+            return self._parse(data)
+        except DecodeError as error:
+            raise ProtocolError("not a discovery request") from error
+
+    async def write(self, data: bytes) -> None:
+        await self._context.write(data)
+
+
+class Services:
+    """All discovery services over one publisher."""
+
+    def __init__(
+        self, publisher: Publisher, observer: Observer, limits: Limits, *, clock: Callable[[], float], identifier: str
+    ) -> None:
+        self._setting = Setting(
+            publisher=publisher,
+            observer=observer,
+            encoder=Encoder(identifier),
+            limits=limits,
+            join=_Merged(),
+            clock=clock,
+        )
+        self._numbers = itertools.count(1)
+        self._streams: set[Stream] = set()
+        self._closing = False
+
+    def handlers(self) -> "tuple[grpc.GenericRpcHandler[bytes, bytes], ...]":
+        """Return what ``grpc.aio.Server.add_generic_rpc_handlers`` takes."""
+        return tuple(
+            grpc.method_handlers_generic_handler(
+                service,
+                {
+                    f"Stream{_NOUNS[type_url]}": self._method(Variant.SOTW, type_url),
+                    f"Delta{_NOUNS[type_url]}": self._method(Variant.DELTA, type_url),
+                },
+            )
+            for service, type_url in SERVICES.items()
+        )
+
+    def close(self) -> None:
+        """End all streams, and each that still comes; clients then look for another server."""
+        self._closing = True
+        for stream in self._streams:
+            stream.close()
+
+    def _method(self, variant: Variant, type_url: str | None) -> "grpc.RpcMethodHandler[bytes, bytes]":
+        async def serve(_: AsyncIterator[bytes], context: "grpc.aio.ServicerContext[Any, Any]") -> None:
+            stream = Stream(
+                self._setting,
+                number=next(self._numbers),
+                variant=variant,
+                type_url=type_url,
+                token=f"{secrets.token_hex(3)}-",
+            )
+            self._streams.add(stream)
+            if self._closing:
+                stream.close()
+            try:
+                await stream.run(_Call(context, variant))
+            except ProtocolError as error:
+                await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+            finally:
+                self._streams.discard(stream)
+
+        # Bytes in and out: requests are parsed where errors can be answered, responses are encoded once for many.
+        return grpc.stream_stream_rpc_method_handler(serve)

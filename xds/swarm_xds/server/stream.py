@@ -1,0 +1,224 @@
+"""The loop of one stream: takes requests, sends what its client may have now, and sleeps.
+
+In: requests from a transport, and wake-ups from the publisher. Out: bytes to the transport, and what happened to the
+observer. It must not know gRPC, nor decide anything: ``sotw`` and ``delta`` know the protocol, ``sequence`` the order.
+
+One task per stream. It reads only when it is not writing, so a client that sends and never reads costs one request
+and one response; and it looks at the latest snapshot before each response, so one that reads slowly skips what it
+missed.
+"""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Protocol
+
+from swarm_xds.server.delta import DeltaSubscription
+from swarm_xds.server.limits import Limits
+from swarm_xds.server.observer import Observer, Peer
+from swarm_xds.server.publisher import Publisher
+from swarm_xds.server.sequence import Merge, Sequence
+from swarm_xds.server.sotw import SotwSubscription
+from swarm_xds.server.subscription import Ack, Event, Nack, Response
+from swarm_xds.server.wire import Encoder, Request, Variant, assignment_name, empty_assignment
+from swarm_xds.snapshot import ADS_ORDER, CLUSTER, ENDPOINT, Snapshots
+
+
+class ProtocolError(Exception):
+    """The client broke the protocol so that the stream cannot go on; the text says how."""
+
+
+class Transport(Protocol):
+    """Where requests come from and responses go to."""
+
+    address: str
+
+    async def read(self) -> Request | None:
+        """Wait for the next request; ``None`` at the end."""
+
+    async def write(self, data: bytes) -> None:
+        """Send one response; returns when the transport takes the next."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """What all streams of a server share."""
+
+    publisher: Publisher
+    observer: Observer
+    encoder: Encoder
+    limits: Limits
+    join: Merge
+    clock: Callable[[], float]
+
+
+class Stream:
+    """One stream.
+
+    Args:
+        setting: What it shares with the others.
+        number: Unique in this process.
+        variant: The form of the protocol.
+        type_url: The only type of the stream; ``None`` for an aggregated one.
+        token: Makes this stream's nonces unlike any other's, so that one from an earlier stream is known as stale.
+    """
+
+    def __init__(self, setting: Setting, *, number: int, variant: Variant, type_url: str | None, token: str) -> None:
+        self._setting = setting
+        self._number = number
+        self._variant = variant
+        self._type_url = type_url
+        self._token = token
+        self._subscriptions: dict[str, SotwSubscription | DeltaSubscription] = {}
+        self._sequence = Sequence(self._subscriptions, setting.limits, join=setting.join)
+        self._order: tuple[str, ...] = ADS_ORDER
+        self._snapshots: Snapshots | None = None
+        self._peer: Peer | None = None
+        self._rewarm: set[str] = set()
+        self._settled: str | None = None
+        self._closing = False
+        self._wake = asyncio.Event()
+        self._watcher = setting.publisher.watch(self._wake.set)
+
+    def close(self) -> None:
+        """Have ``run`` return soon, unless its client does not take what is being written."""
+        self._closing = True
+        self._wake.set()
+
+    async def run(self, transport: Transport) -> None:
+        """Serve until the client ends the stream or ``close`` is called.
+
+        Raises:
+            ProtocolError: The client broke the protocol.
+        """
+        read = self._start_reading(transport)
+        try:
+            while not self._closing:
+                if read.done():
+                    request = read.result()
+                    if request is None:
+                        return
+                    self._take(request, transport.address)
+                    read = self._start_reading(transport)
+                elif response := self._next_response():
+                    await self._send(response, transport)
+                else:
+                    self._note_settled()
+                    await self._sleep()
+        finally:
+            read.cancel()
+            with suppress(asyncio.CancelledError, Exception):
+                await read
+            self._setting.publisher.leave(self._watcher)
+            if self._peer:
+                self._setting.observer.closed(self._peer)
+
+    def _start_reading(self, transport: Transport) -> "asyncio.Future[Request | None]":
+        read = asyncio.ensure_future(transport.read())
+        read.add_done_callback(lambda _: self._wake.set())
+        return read
+
+    async def _sleep(self) -> None:
+        """Return when a request or a snapshot has come, or the sequence has waited long enough."""
+        deadline = self._sequence.deadline
+        with suppress(TimeoutError):
+            async with asyncio.timeout(None if deadline is None else max(0.0, deadline - self._setting.clock())):
+                await self._wake.wait()
+        self._wake.clear()
+
+    def _take(self, request: Request, address: str) -> None:
+        type_url = self._checked_type(request)
+        if self._peer is None:
+            self._peer = Peer(
+                stream=self._number,
+                node=request.node,
+                fleet=request.fleet,
+                variant=self._variant,
+                address=address,
+            )
+            self._setting.observer.opened(self._peer)
+        event = self._event(type_url, request)
+        if isinstance(event, Ack):
+            self._setting.observer.acked(self._peer, type_url, event)
+        elif isinstance(event, Nack):
+            self._setting.observer.nacked(self._peer, type_url, event)
+
+    def _checked_type(self, request: Request) -> str:
+        type_url = request.type_url or self._type_url or ""
+        if not type_url:
+            raise ProtocolError("type URL is required for ADS")
+        if self._type_url and type_url != self._type_url:
+            raise ProtocolError(f"type URL {type_url} on a stream of {self._type_url}")
+        if type_url not in self._subscriptions and len(self._subscriptions) >= self._setting.limits.types_per_stream:
+            raise ProtocolError(f"more than {self._setting.limits.types_per_stream} type URLs on one stream")
+        return type_url
+
+    def _event(self, type_url: str, request: Request) -> Event:
+        if type_url not in self._order:
+            self._order = (*self._order, type_url)
+        subscription = self._subscriptions.get(type_url)
+        if subscription is None:
+            if self._variant is Variant.SOTW:
+                placeholder = empty_assignment if type_url == ENDPOINT else None
+                subscription = SotwSubscription(type_url, nonce_prefix=self._token, placeholder=placeholder)
+            else:
+                subscription = DeltaSubscription(type_url, nonce_prefix=self._token)
+            self._subscriptions[type_url] = subscription
+        if isinstance(subscription, SotwSubscription):
+            return subscription.on_request(names=request.names, nonce=request.nonce, error=request.error)
+        return subscription.on_request(
+            subscribe=request.subscribe,
+            unsubscribe=request.unsubscribe,
+            initial=request.initial,
+            nonce=request.nonce,
+            error=request.error,
+        )
+
+    def _next_response(self) -> Response | None:
+        """Return the first response due, by the order of types; ``None`` if the client must do or get nothing."""
+        latest = self._setting.publisher.latest
+        if latest is None or self._peer is None:
+            return None
+        if latest is not self._snapshots:
+            self._snapshots = latest
+            target = latest.of(self._peer.fleet)
+            if self._sequence.target is None or target.version != self._sequence.target.version:
+                self._sequence.retarget(target)
+        while True:
+            for type_url in self._order:
+                if response := self._response(type_url):
+                    return response
+            if not self._sequence.advance(self._setting.clock()):
+                return None
+
+    def _response(self, type_url: str) -> Response | None:
+        subscription, view = self._subscriptions.get(type_url), self._sequence.view(type_url)
+        if subscription is None or view is None:
+            return None
+        if type_url == ENDPOINT and self._rewarm:
+            subscription.force(self._rewarm)
+            self._rewarm.clear()
+        response = subscription.next_response(view, removals=self._sequence.removals(type_url))
+        if response and type_url == CLUSTER:
+            # Envoy warms a changed cluster only with endpoints that come after it, be they unchanged; an incremental
+            # client does not even ask (go-control-plane#245, #583). Until its first request for endpoints we do not
+            # know which it has from an earlier stream, so the names are kept till then.
+            self._rewarm.update(filter(None, (assignment_name(view[name]) for name in response.updated)))
+        return response
+
+    async def _send(self, response: Response, transport: Transport) -> None:
+        data = self._setting.encoder.encode(self._variant, response)
+        await transport.write(data)
+        if self._peer:
+            self._setting.observer.sent(self._peer, response, len(data))
+
+    def _note_settled(self) -> None:
+        if self._peer is None or self._snapshots is None or self._sequence.target is None:
+            return
+        version = self._sequence.target.version if self._sequence.settled() else None
+        if version != self._settled:
+            self._settled = version
+            self._setting.publisher.settle(self._watcher, self._peer.fleet, version)
+            if version:
+                self._setting.observer.settled(self._peer, version)
