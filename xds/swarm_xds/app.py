@@ -1,0 +1,161 @@
+"""The composition root: it alone makes the parts and ties them together.
+
+In: ``Settings``. Out: a running control plane. No decision about routes is taken here.
+"""
+
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import structlog
+
+from swarm_xds.pipeline import Build, Pipeline
+from swarm_xds.problem import Problem, Severity
+from swarm_xds.server import Limits, LogObserver, Observer, Observers, Publisher, XdsServer
+from swarm_xds.settings import Settings
+from swarm_xds.snapshot import ADS_ORDER, Resources, Snapshots
+from swarm_xds.sources import Reading, Source
+from swarm_xds.sources.compose import ComposeSource
+from swarm_xds.sources.docker import DockerSource, Timings, find_endpoints
+
+_log = structlog.get_logger("swarm_xds")
+#: Seconds that open streams have to end when the control plane stops.
+_STOP_GRACE = 2.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Published:
+    """What one reading led to.
+
+    Attributes:
+        changed: Whether any resource is not as it was.
+        seconds: How long the build took.
+    """
+
+    reading: Reading
+    build: Build
+    changed: bool
+    seconds: float
+
+
+class App:
+    """A control plane: reads, builds, publishes and serves until it is stopped."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        source: Source,
+        *,
+        observer: Observer | None = None,
+        limits: Limits | None = None,
+        on_published: Callable[[Published], None] = lambda _: None,
+    ) -> None:
+        self._source = source
+        self._pipeline = Pipeline(settings.edge, settings.default_fleet)
+        self._on_published = on_published
+        self._problems: frozenset[Problem] = frozenset()
+        self.publisher = Publisher()
+        log = LogObserver(_log)
+        observers = log if observer is None else Observers(log, observer)
+        self._server = XdsServer(self.publisher, settings.listen, observer=observers, limits=limits or Limits())
+
+    async def start(self) -> int:
+        """Open the xDS port and return its number.
+
+        Raises:
+            AddressError: The address cannot be bound.
+        """
+        port = await self._server.start()
+        _log.info("xds.listening", port=port)
+        return port
+
+    async def stop(self) -> None:
+        """End all streams and close the port."""
+        await self._server.stop(_STOP_GRACE)
+
+    async def follow(self) -> None:
+        """Publish what the source reads, for ever."""
+        async for reading in self._source.readings():
+            started = time.perf_counter()
+            build = self._pipeline.build(reading.state, reading.problems)
+            changed = _changed(self.publisher.latest, build.snapshots)
+            self.publisher.publish(build.snapshots)
+            seconds = time.perf_counter() - started
+            self._tell(reading, build, changed, seconds)
+            self._on_published(Published(reading=reading, build=build, changed=bool(changed), seconds=seconds))
+
+    def _tell(self, reading: Reading, build: Build, changed: Mapping[str, int], seconds: float) -> None:
+        """Log a change once, and each problem when it comes and when it goes."""
+        problems = frozenset(build.problems)
+        for problem in build.problems:
+            if problem not in self._problems:
+                log = _log.info if problem.severity is Severity.INFO else _log.warning
+                log(
+                    "problem.found",
+                    severity=str(problem.severity),
+                    kind=str(problem.kind),
+                    service=problem.service,
+                    label=problem.label,
+                    value=problem.value,
+                    reason=problem.reason,
+                    cure=problem.cure,
+                    source=problem.source,
+                )
+        for problem in sorted(self._problems - problems):
+            _log.info("problem.gone", service=problem.service, label=problem.label, reason=problem.reason)
+        self._problems = problems
+        if changed:
+            _log.info(
+                "snapshot.published",
+                cause=reading.cause,
+                build_ms=round(seconds * 1_000, 1),
+                problems=len(problems),
+                **{name.lower(): count for name, count in changed.items()},
+            )
+
+
+async def serve(settings: Settings) -> None:
+    """Run a control plane until the task is cancelled.
+
+    Raises:
+        AddressError: The address cannot be bound.
+        EndpointError: The Docker settings name no usable endpoint.
+    """
+    app = App(settings, make_source(settings))
+    await app.start()
+    try:
+        await app.follow()
+    finally:
+        await app.stop()
+
+
+def make_source(settings: Settings) -> Source:
+    """Return the source that the settings ask for.
+
+    Raises:
+        EndpointError: The Docker settings name no usable endpoint.
+    """
+    if settings.source == "compose":
+        return ComposeSource(settings.files, os.environ)
+    return DockerSource(
+        find_endpoints(settings.docker_host),
+        fleet_networks=((settings.default_fleet, settings.fleet_networks),) if settings.fleet_networks else (),
+        timings=Timings(resync=settings.resync_seconds),
+    )
+
+
+def _changed(before: Snapshots | None, after: Snapshots) -> dict[str, int]:
+    """Return how many resources of each type are new, different or gone, over all fleets."""
+    counts: dict[str, int] = {}
+    fleets = set(after.fleets) | set(before.fleets if before is not None else ())
+    for type_url in ADS_ORDER:
+        count = 0
+        for fleet in fleets:
+            new = after.of(fleet).of(type_url)
+            old = Resources() if before is None else before.of(fleet).of(type_url)
+            if new.version != old.version:
+                count += sum(new.get(name) != old.get(name) for name in new.keys() | old.keys())
+        if count:
+            counts[type_url.rpartition(".")[2]] = count
+    return counts
