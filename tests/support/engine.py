@@ -64,7 +64,8 @@ class FakeEngine:
         self._listeners: list[_Listener] = []
         self._sockets: set[socket.socket] = set()
         self._burst: list[bytes] | None = None
-        self._muted = self._hanging = False
+        self._muted = False
+        self._hanging: str | None = None
         self._count = 0
         self._port = 0
         self._server: ThreadingHTTPServer | None = None
@@ -303,15 +304,15 @@ class FakeEngine:
         with self._lock:
             self._send(line + b"\n")
 
-    def hang(self) -> None:
-        """Accept requests and answer none."""
+    def hang(self, *, for_path: str = "") -> None:
+        """Accept requests whose path begins with ``for_path`` and do not answer."""
         with self._lock:
-            self._hanging = True
+            self._hanging = for_path
 
     def release(self) -> None:
         """Answer again."""
         with self._changed:
-            self._hanging = False
+            self._hanging = None
             self._changed.notify_all()
 
     @property
@@ -327,7 +328,7 @@ class FakeEngine:
         with self._changed:
             path = _API.sub("", path)
             self.asked.append(path)
-            self._changed.wait_for(lambda: not self._hanging)
+            self._changed.wait_for(lambda: self._hanging is None or not path.startswith(self._hanging))
             fault = next((f for f in self._faults if path.startswith(f.path)), None)
             if fault:
                 fault.left -= 1

@@ -305,6 +305,8 @@ FAULTS = [
     pytest.param(lambda e: e.fail(status=500, for_path="/tasks", times=2), id="tasks fail"),
     pytest.param(lambda e: e.truncate(for_path="/services/"), id="answer broken off"),
     pytest.param(lambda e: e.truncate(for_path="/services/", lie=True), id="half an answer"),
+    pytest.param(lambda e: e.fail(status=200, for_path="/services/"), id="another object"),
+    pytest.param(lambda e: (e.fail(times=1), e.fail(status=200, for_path="/services")), id="no list"),
     pytest.param(lambda e: (e.fail(times=1), e.truncate(times=3, for_path="/services")), id="half a list"),
     pytest.param(lambda e: (e.fail(times=1), e.truncate(times=3, for_path="/tasks", lie=True)), id="half of the tasks"),
     pytest.param(lambda e: (e.fail(times=1), e.fail(times=2, for_path="/events")), id="no events"),
@@ -388,6 +390,17 @@ async def test_engine_that_hangs(engine: FakeEngine, read: Read, logged: list[An
     engine.release()
     assert value(await reader.next(), "web") == "b.example"
     assert unreachable(logged) == ["docker.unreachable", "docker.recovered"]
+
+
+async def test_event_stream_that_does_not_open(engine: FakeEngine, read: Read, logged: list[Any]) -> None:
+    """Opening the stream has a time limit too; nothing is yielded without one."""
+    engine.add_service("web", labels=HOSTS)
+    engine.hang(for_path="/events")
+    reader = read(call=0.2)
+    await eventually(lambda: unreachable(logged) == ["docker.unreachable"])
+    assert reader.queue.empty()
+    engine.release()
+    assert names(await reader.next()) == ["web"]
 
 
 async def test_next_manager_is_tried(engine: FakeEngine, read: Read) -> None:

@@ -161,8 +161,8 @@ class Engine:
             if identifier in error.reason:
                 raise
             raise EngineError(self.endpoint, error.reason) from error
-        if not isinstance(answer, dict):
-            raise EngineError(self.endpoint, f"an object was asked for, the answer is {type(answer).__name__}")
+        if not isinstance(answer, dict) or identifier not in (answer.get("ID"), answer.get("Id")):
+            raise EngineError(self.endpoint, f"the answer is not the object that was asked for, {identifier}")
         return answer
 
 
