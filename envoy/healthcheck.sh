@@ -2,7 +2,7 @@
 # Succeeds if Envoy has its configuration and takes traffic. Envoy's image has no HTTP client, but bash; others have wget.
 port=${ADMIN_PORT:-9901}
 if command -v wget >/dev/null; then
-  exec wget -q -T 2 -O /dev/null "http://127.0.0.1:$port/ready"
+  exec wget -q -O /dev/null "http://127.0.0.1:$port/ready"
 fi
 exec timeout 2 bash -c '
   exec 3<>"/dev/tcp/127.0.0.1/$1" || exit 1

@@ -1,8 +1,8 @@
 """A small, well-behaved HTTP application, as any service of a stack should be.
 
-``/`` answers who it is, ``/healthz`` that it is well, ``/slow?seconds=3`` streams a line every tenth of a second. At
-SIGTERM it takes no new connection, finishes every answer that it has begun, gives each open connection one more second
-to bring a last request (answered with ``connection: close``), and exits.
+On each of its ports ``/`` answers who it is, ``/healthz`` that it is well, and ``/slow?seconds=3`` streams a line every
+tenth of a second. At SIGTERM it takes no new connection, finishes every answer that it has begun, gives each open
+connection one more second to bring a last request (answered with ``connection: close``), and exits.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ import signal
 import socket
 from urllib.parse import parse_qs, urlsplit
 
-PORT = int(os.environ.get("PORT", "8080"))
+PORTS = [int(port) for port in os.environ.get("PORTS", "8080 8081").split()]
 LINGER = float(os.environ.get("LINGER", "1"))
 ME = {
     "task": os.environ.get("TASK", socket.gethostname()),
@@ -34,9 +34,10 @@ class App:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.ending.set)
-        server = await asyncio.start_server(self.accept, port=PORT, backlog=1024)
+        servers = [await asyncio.start_server(self.accept, port=port, backlog=1024) for port in PORTS]
         await self.ending.wait()
-        server.close()
+        for server in servers:
+            server.close()
         if self.connections:
             await asyncio.wait(self.connections)
 
@@ -67,10 +68,11 @@ class App:
         if length := int(headers.get("content-length", "0")):
             await reader.readexactly(length)
         url = urlsplit(target)
+        port = writer.get_extra_info("sockname")[1]
         if url.path == "/slow":
             await self.stream(writer, float(parse_qs(url.query).get("seconds", ["3"])[0]))
         else:
-            body = b"ok\n" if url.path == "/healthz" else json.dumps({**ME, "path": target}).encode()
+            body = b"ok\n" if url.path == "/healthz" else json.dumps({**ME, "port": port, "path": target}).encode()
             writer.write(self.head("200 OK", f"content-length: {len(body)}") + (b"" if method == "HEAD" else body))
         await writer.drain()
         return not self.ending.is_set() and headers.get("connection", "").lower() != "close"

@@ -44,10 +44,7 @@ Entries = dict[str, Path | bytes]
 
 def edge_entries(envoy: Path) -> Entries:
     """Return the files of a fleet member's image by their place in it."""
-    busybox = shutil.which("busybox")
-    if busybox is None:
-        raise LabError("busybox not found: install busybox-static")
-    entries: Entries = {"/usr/local/bin/envoy": envoy, "/bin/busybox": Path(busybox), **ACCOUNTS}
+    entries: Entries = {"/usr/local/bin/envoy": envoy, "/bin/busybox": _busybox(), **ACCOUNTS}
     entries["/etc/envoy/bootstrap.yaml"] = ROOT / "envoy" / "bootstrap.yaml"
     for script in ("entrypoint.sh", "healthcheck.sh"):
         entries[f"/usr/local/bin/{script}"] = ROOT / "envoy" / script
@@ -70,6 +67,8 @@ def python_entries() -> Entries:
             entries[str(PACKAGES / path.relative_to(ROOT / "xds"))] = path
     script = f"#!/usr/local/bin/{PYTHON}\nfrom swarm_xds.cli.main import run\nrun()\n"
     entries["/usr/local/bin/swarm-xds"] = script.encode()
+    entries["/usr/local/bin/python3"] = f'#!/bin/sh\nexec {PYTHON} "$@"\n'.encode()
+    entries["/bin/busybox"] = _busybox()
     entries["/lab/app.py"] = ROOT / "tests" / "lab" / "app.py"
     return entries
 
@@ -99,7 +98,16 @@ def import_all(lab: Lab, envoy: Path) -> None:
     lab.import_image(trees[0], EDGE, [PATH, "USER 101:101", 'ENTRYPOINT ["entrypoint.sh"]', "CMD []"])
     environment = f"ENV LD_LIBRARY_PATH=/usr/lib PYTHONHOME=/usr/local PYTHONPATH={PACKAGES} PYTHONUNBUFFERED=1"
     lab.import_image(trees[1], CONTROL_PLANE, [PATH, environment, 'ENTRYPOINT ["swarm-xds"]', 'CMD ["serve"]'])
-    lab.derive_image(CONTROL_PLANE, APP, [f'ENTRYPOINT ["{PYTHON}", "-S", "/lab/app.py"]', "CMD []"])
+    # Without a health check the swarm calls a task running, and stops its predecessor, before it listens.
+    health = "HEALTHCHECK --interval=1s --timeout=2s --retries=2 CMD wget -q -O /dev/null http://127.0.0.1:8080/healthz"
+    lab.derive_image(CONTROL_PLANE, APP, [f'ENTRYPOINT ["{PYTHON}", "-S", "/lab/app.py"]', "CMD []", health])
+
+
+def _busybox() -> Path:
+    found = shutil.which("busybox")
+    if found is None:
+        raise LabError("busybox not found: install busybox-static")
+    return Path(found)
 
 
 def _closure(name: str) -> set[str]:
@@ -150,7 +158,9 @@ def _pack(name: str, entries: Entries) -> Path:
         old.unlink(missing_ok=True)
     partial = target.with_suffix(f".{os.getpid()}")
     with tarfile.open(partial, "w", format=tarfile.GNU_FORMAT) as archive:
-        for link, aim in {"bin/sh": "busybox", "lib": "usr/lib", "usr/bin/env": "/bin/busybox"}.items():
+        applets = subprocess.run([_busybox(), "--list"], capture_output=True, text=True, check=True).stdout.split()
+        links = {f"bin/{applet}": "busybox" for applet in applets if applet != "busybox"}
+        for link, aim in {**links, "lib": "usr/lib", "usr/bin/env": "/bin/busybox"}.items():
             entry = tarfile.TarInfo(link)
             entry.type, entry.linkname = tarfile.SYMTYPE, aim
             archive.addfile(entry)

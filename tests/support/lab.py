@@ -23,7 +23,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 T = TypeVar("T")
-TOOLS = ("docker", "dockerd", "containerd", "ip", "iptables", "nsenter", "setpriv", "unshare")
+TOOLS = ("busybox", "docker", "dockerd", "containerd", "ip", "iptables", "nsenter", "setpriv", "unshare")
 CAP_NET_ADMIN, CAP_SYS_ADMIN = 12, 21
 
 # Not `ip netns exec`: that remounts /sys and loses the cgroup mounts an engine needs. Here /sys is mounted afresh
@@ -67,8 +67,14 @@ def available() -> str | None:
     return f"{', '.join(missing)} not found" if missing else None
 
 
-def run(*command: str, check: bool = True, timeout: float = 60, env: Mapping[str, str] | None = None) -> str:
-    """Run a command and return what it printed.
+def run(
+    *command: str,
+    check: bool = True,
+    timeout: float = 60,
+    env: Mapping[str, str] | None = None,
+    stderr: bool = False,
+) -> str:
+    """Run a command and return what it printed, with ``stderr`` both streams.
 
     Raises:
         LabError: It failed (unless ``check`` is off), or did not end in ``timeout`` seconds.
@@ -80,7 +86,7 @@ def run(*command: str, check: bool = True, timeout: float = 60, env: Mapping[str
         raise LabError(f"{' '.join(command)}: not done after {timeout:g} s") from error
     if check and done.returncode != 0:
         raise LabError(f"{' '.join(command)}: exit code {done.returncode}\n{done.stdout}{done.stderr}".rstrip())
-    return done.stdout.strip()
+    return (done.stdout + (done.stderr if stderr else "")).strip()
 
 
 def wait_for(what: str, probe: Callable[[], T], timeout: float = 30, interval: float = 0.1) -> T:
@@ -174,10 +180,17 @@ class Lab:
             self._lock = None
 
     def docker(
-        self, node: int, *args: str, check: bool = True, timeout: float = 60, env: Mapping[str, str] | None = None
+        self,
+        node: int,
+        *args: str,
+        check: bool = True,
+        timeout: float = 60,
+        env: Mapping[str, str] | None = None,
+        stderr: bool = False,
     ) -> str:
-        """Run a ``docker`` command against a node's engine and return what it printed."""
-        return run("docker", "-H", f"unix://{self.socket(node)}", *args, check=check, timeout=timeout, env=env)
+        """Run a ``docker`` command against a node's engine and return what it printed; see ``run``."""
+        command = ("docker", "-H", f"unix://{self.socket(node)}", *args)
+        return run(*command, check=check, timeout=timeout, env=env, stderr=stderr)
 
     def inspect(self, node: int, *args: str) -> list[dict[str, Any]]:
         """Return what ``docker inspect``, or ``docker <kind> inspect`` given as ``args``, says."""

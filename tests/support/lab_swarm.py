@@ -1,0 +1,136 @@
+"""What the tests ask of a swarm in the lab, and of the edges on its nodes."""
+
+import time
+from collections.abc import Mapping
+from contextlib import closing
+from typing import Any
+
+import docker
+import httpx
+
+from support.lab import Lab, LabError, wait_for
+
+#: Task states that a task never leaves.
+ENDED = {"complete", "shutdown", "failed", "rejected", "orphaned", "remove"}
+
+Task = dict[str, Any]
+
+
+def tasks(lab: Lab, service: str, node: int = 1) -> list[Task]:
+    """Return a service's tasks as the engine's API has them, also such as have ended; none if there is no service."""
+    with closing(docker.APIClient(f"unix://{lab.socket(node)}", version="1.41", timeout=30)) as client:
+        return client.tasks(filters={"service": service}) if client.services(filters={"name": service}) else []
+
+
+def running(lab: Lab, service: str, node: int = 1) -> dict[str, Task]:
+    """Return the tasks that take traffic, by the name of their container: its own host name."""
+    return {
+        task["Status"]["ContainerStatus"]["ContainerID"][:12]: task
+        for task in tasks(lab, service, node)
+        if task["Status"]["State"] == "running" and task["DesiredState"] == "running"
+    }
+
+
+def settled(lab: Lab, service: str, replicas: int, timeout: float = 60, node: int = 1) -> dict[str, Task]:
+    """Wait until just so many tasks run, every other has ended, and no update is under way; return those that run."""
+
+    def check() -> dict[str, Task] | None:
+        alive = [task for task in tasks(lab, service, node) if task["Status"]["State"] not in ENDED]
+        update = lab.docker(node, "service", "inspect", "--format", "{{json .UpdateStatus}}", service, check=False)
+        found = running(lab, service, node)
+        return found if len(found) == len(alive) == replicas and '"updating"' not in update else None
+
+    try:
+        return wait_for(f"{replicas} running tasks of {service}", check, timeout, interval=0.2)
+    except LabError as error:
+        raise LabError(f"{error}\n{lab.docker(node, 'service', 'ps', '--no-trunc', service, check=False)}") from None
+
+
+def edge_url(lab: Lab, node: int, path: str = "/") -> str:
+    """Return the address of the edge on a node."""
+    return f"http://{lab.address(node)}{path}"
+
+
+class Edges:
+    """A client of the edges, with one kept connection to each."""
+
+    def __init__(self, lab: Lab) -> None:
+        self.lab = lab
+        self.client = httpx.Client(timeout=10, trust_env=False)
+
+    def get(self, node: int, host: str, path: str = "/") -> httpx.Response:
+        """Ask the edge on a node for a host's page."""
+        return self.client.get(edge_url(self.lab, node, path), headers={"host": host})
+
+    def status(self, node: int, host: str) -> int:
+        """Return an answer's status; 0 if there was none."""
+        try:
+            return self.get(node, host).status_code
+        except httpx.HTTPError:
+            return 0
+
+    def seen(self, node: int, host: str, requests: int = 20, key: str = "host") -> set[str]:
+        """Return who answered a few requests in a row: ``key`` of the application's answers."""
+        answers = [self.get(node, host) for _ in range(requests)]
+        return {str(answer.json()[key]) if answer.is_success else f"{answer.status_code}" for answer in answers}
+
+    def await_tasks(self, host: str, expected: Mapping[str, object], timeout: float = 10) -> float:
+        """Wait until every edge answers from these tasks and no other; return how long it took."""
+        start = time.monotonic()
+        for node in self.lab.nodes:
+            seen: set[str] = set()
+
+            def check(node: int = node) -> bool:
+                nonlocal seen
+                seen = self.seen(node, host, requests=6 * max(1, len(expected)))
+                return seen == set(expected)
+
+            try:
+                wait_for(f"answers from {sorted(expected)}", check, timeout)
+            except LabError as error:
+                raise LabError(f"edge {node}: {error}; answers came from {sorted(seen)}") from None
+        return time.monotonic() - start
+
+    def await_status(self, host: str, status: int, timeout: float = 10) -> None:
+        """Wait until every edge answers with a status."""
+        for node in self.lab.nodes:
+            wait_for(
+                f"{status} for {host} from edge {node}", lambda node=node: self.status(node, host) == status, timeout
+            )
+
+    def close(self) -> None:
+        """Close the connections."""
+        self.client.close()
+
+
+def admin(lab: Lab, node: int, path: str, service: str = "swarm-xds_edge") -> str:
+    """Return a page of the admin interface of the edge on a node."""
+    mine = ("ps", "-q", "--filter", f"label=com.docker.swarm.service.name={service}")
+    container = lab.docker(node, *mine, check=False).partition("\n")[0]
+    page = f"http://127.0.0.1:9901/{path}"
+    return lab.docker(node, "exec", container, "wget", "-q", "-O", "-", page, check=False, stderr=True)
+
+
+def report(lab: Lab) -> str:
+    """Return what helps to see why a test failed: nodes, tasks, and the ends of all logs."""
+    parts = [lab.docker(1, kind, "ls", check=False, timeout=20) for kind in ("node", "service", "network")]
+    for service in lab.docker(1, "service", "ls", "--format", "{{.Name}}", check=False, timeout=20).split():
+        parts += [
+            f"--- {service}",
+            lab.docker(1, "service", "ps", "--no-trunc", service, check=False, timeout=20),
+            _logs(lab, service),
+        ]
+    parts += [f"--- edge of node {node}\n{admin(lab, node, 'clusters')}" for node in lab.nodes]
+    parts += [f"--- engine of node {node}\n{lab.log(node, lines=8)}" for node in lab.nodes]
+    return "\n".join(parts)
+
+
+def _logs(lab: Lab, service: str) -> str:
+    """Return the ends of the logs of a service's containers, also of ended ones; each node's engine has its own."""
+    parts = []
+    for node in lab.nodes:
+        mine = ("ps", "-a", "--filter", f"label=com.docker.swarm.service.name={service}", "--format", "{{.ID}}")
+        for container in lab.docker(node, *mine, check=False, timeout=20).split()[:4]:
+            text = lab.docker(node, "logs", "--tail", "40", container, check=False, timeout=20, stderr=True)
+            parts.append(f"[node {node}, container {container}]\n{text}")
+    return "\n".join(parts)
