@@ -64,7 +64,7 @@ def service(reading: Reading, name: str) -> Service:
 async def eventually(fact: Callable[[], bool]) -> None:
     """Wait for something that happens in another thread and wakes nobody here."""
     async with asyncio.timeout(BOUND):
-        while not fact():  # noqa: ASYNC110 - there is nothing to be woken by
+        while not fact():
             await asyncio.sleep(0.002)
 
 

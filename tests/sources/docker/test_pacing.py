@@ -115,6 +115,15 @@ def test_quiet_services_settle_on_common_calls() -> None:
     assert pacing.due(101.0) == ("shop", "web")
 
 
+def test_stuck_services_settle_on_common_calls() -> None:
+    """So do services in flux, however long each has been."""
+    pacing = quiet("shop", "web")
+    for service_id, since in (("shop", 90.0), ("web", 94.0)):
+        pacing.noted(service_id, since, moving=True, updating=False, changed=True)
+    assert pacing.due(100.29) == ()
+    assert pacing.due(100.31) == ("shop", "web")
+
+
 def test_resync() -> None:
     """Everything is read at the start, then at intervals (longer ones if it takes long), and at once after a loss."""
     pacing = Pacing(TIMINGS)

@@ -120,15 +120,13 @@ class Pacing:
 
     def due(self, now: float) -> tuple[str, ...]:
         """Return the services whose tasks to read in one call, at most ``BATCH``; services in flux go first."""
-        if now >= self._fast_gate:
-            hot = [i for i, s in self._services.items() if self._is_hot(s, now) and now >= self._at(s, now)]
-            if hot:
-                return self._longest_unread(hot)
-        if now >= self._slow_gate:
-            cold = [(i, s) for i, s in self._services.items() if not self._is_hot(s, now)]
-            if any(now >= self._at(s, now) for _, s in cold):
+        for gate, hot in ((self._fast_gate, True), (self._slow_gate, False)):
+            if now < gate:
+                continue
+            waits = {i: self._wait(s, now) for i, s in self._services.items() if self._is_hot(s, now) is hot}
+            if any(now >= self._services[i].read_at + wait for i, wait in waits.items()):
                 # Take along what is due soon, so that services settle on common calls.
-                return self._longest_unread([i for i, s in cold if now >= s.read_at + self._timings.slow / 2])
+                return self._longest_unread([i for i, w in waits.items() if now >= self._services[i].read_at + w / 2])
         return ()
 
     def delay(self, now: float) -> float:
@@ -136,20 +134,20 @@ class Pacing:
         at = self._resync_at
         for service in self._services.values():
             gate = self._fast_gate if self._is_hot(service, now) else self._slow_gate
-            at = min(at, max(gate, self._at(service, now)))
+            at = min(at, max(gate, service.read_at + self._wait(service, now)))
         return max(0.0, at - now)
 
     def _is_hot(self, service: _Service, now: float) -> bool:
         return service.moving or service.updating or now < service.hot_until
 
-    def _at(self, service: _Service, now: float) -> float:
+    def _wait(self, service: _Service, now: float) -> float:
         if not self._is_hot(service, now):
-            return service.read_at + self._timings.slow
+            return self._timings.slow
         quiet = service.read_at - service.changed_at if service.read_at > -inf else 0.0
         wait = min(self._timings.fast, max(self._timings.burst, quiet / 2))
-        if not service.updating:
-            wait = min(max(wait, quiet / PATIENCE), max(self._timings.fast, self._timings.slow))
-        return service.read_at + wait
+        if service.updating:
+            return wait
+        return min(max(wait, quiet / PATIENCE), max(self._timings.fast, self._timings.slow))
 
     def _longest_unread(self, service_ids: list[str]) -> tuple[str, ...]:
         oldest = sorted(service_ids, key=lambda i: self._services[i].read_at)[:BATCH]
