@@ -49,7 +49,7 @@ def stack(tmp_path: Path) -> Path:
 
 def test_help_of_every_command_has_examples() -> None:
     """Each command explains itself."""
-    for name in ("serve", "translate", "bootstrap", "demo"):
+    for name in ("serve", "translate", "bootstrap", "demo", "labels"):
         result = command(name, "--help")
         assert result.returncode == 0
         assert f"swarm-xds {name}" in result.stdout
@@ -151,6 +151,12 @@ def test_the_images_bootstrap_is_the_commands() -> None:
     printed = command("bootstrap", "--server", "control-plane:18000", "--node-id", "edge-1", "--fleet", "internal")
     messages = [ParseDict(yaml.safe_load(text), bootstrap_pb2.Bootstrap()) for text in (printed.stdout, template)]
     assert messages[0] == messages[1]
+
+
+def test_the_page_of_labels_is_the_tables() -> None:
+    """`docs/labels.md` is what the command prints."""
+    page = Path(__file__).parents[2] / "docs" / "labels.md"
+    assert command("labels", "--markdown").stdout == page.read_text(encoding="utf-8")
 
 
 @pytest.mark.envoy

@@ -2,7 +2,7 @@
 
 import typer
 
-from swarm_xds.cli import bootstrap, demo, serve, translate
+from swarm_xds.cli import bootstrap, demo, labels, serve, translate
 
 app = typer.Typer(
     name="swarm-xds",
@@ -15,6 +15,7 @@ app = typer.Typer(
 app.command("serve", epilog=serve.EXAMPLES)(serve.serve)
 app.command("translate", epilog=translate.EXAMPLES)(translate.translate)
 app.command("demo", epilog=demo.EXAMPLES)(demo.demo)
+app.command("labels", epilog=labels.EXAMPLES)(labels.labels)
 app.command("bootstrap", epilog=bootstrap.EXAMPLES)(bootstrap.bootstrap)
 
 
