@@ -1,0 +1,482 @@
+"""Scenarios over real streams, as the CNCF's harness for xDS has them, for both variants and both kinds of service."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import grpc
+import pytest
+from envoy.service.discovery.v3 import ads_pb2_grpc, discovery_pb2
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from structlog import get_logger
+from structlog.testing import capture_logs
+
+from support.xds_client import (
+    PATIENCE,
+    Client,
+    cluster,
+    endpoints,
+    listener,
+    routes,
+    snapshot,
+    snapshots,
+)
+from swarm_xds.server import AddressError, LogObserver, Peer, Publisher, XdsServer
+from swarm_xds.server.subscription import Nack
+from swarm_xds.snapshot import CLUSTER, ENDPOINT, LISTENER, ROUTE, Resources, Snapshot
+
+from .conftest import Running
+
+TYPES = [
+    pytest.param(CLUSTER, id="cds"),
+    pytest.param(LISTENER, id="lds"),
+    pytest.param(ENDPOINT, id="eds"),
+    pytest.param(ROUTE, id="rds"),
+]
+FULL = TYPES[:2]
+PARTIAL = TYPES[2:]
+
+
+@pytest.fixture(params=["sotw", "delta"])
+def variant(request: pytest.FixtureRequest) -> str:
+    """The form of the protocol."""
+    return str(request.param)
+
+
+@pytest.fixture(params=[True, False], ids=["aggregated", "single"])
+def aggregated(request: pytest.FixtureRequest) -> bool:
+    """Whether the aggregated service is used, or the type's own."""
+    return bool(request.param)
+
+
+@pytest.fixture
+async def client(running: Running, variant: str, aggregated: bool) -> AsyncIterator[Client]:  # noqa: FBT001 # a fixture
+    """A client of each kind."""
+    async with Client(running.port, variant=variant, aggregated=aggregated) as client:
+        yield client
+
+
+def only(type_url: str, **numbers: int) -> Snapshot:
+    """A snapshot of one type: resources by name, with content that differs by number."""
+    kinds = {
+        CLUSTER: lambda name, number: cluster(name, connect_timeout=number),
+        ENDPOINT: endpoints,
+        LISTENER: lambda name, number: listener(name, number, "table"),
+        ROUTE: lambda name, number: routes(name, {"/": f"c{number}"}),
+    }
+    return Snapshot({type_url: Resources(kinds[type_url](name, number) for name, number in numbers.items())})
+
+
+@pytest.mark.parametrize("type_url", TYPES)
+async def test_subscribed_resources_are_sent(running: Running, client: Client, type_url: str) -> None:
+    """Subscribe to names, get these."""
+    running.publisher.publish(snapshots(only(type_url, a=1, b=1, c=1)))
+    received = await client.have(type_url, "a", "b")
+    assert received.names == ("a", "b")
+    assert received.nonce
+    assert received.version
+
+
+@pytest.mark.parametrize("wildcard", [pytest.param((), id="legacy"), pytest.param(("*",), id="explicit")])
+@pytest.mark.parametrize("type_url", FULL)
+async def test_a_wildcard_gets_everything(
+    running: Running, client: Client, type_url: str, wildcard: tuple[str, ...]
+) -> None:
+    """Both forms of it."""
+    running.publisher.publish(snapshots(only(type_url, a=1, b=1)))
+    assert (await client.have(type_url, *wildcard)).names == ("a", "b")
+
+
+@pytest.mark.parametrize("type_url", TYPES)
+async def test_an_update_is_sent(running: Running, client: Client, type_url: str) -> None:
+    """The new content, under a new version and nonce."""
+    running.publisher.publish(snapshots(only(type_url, a=1, b=1)))
+    first = await client.have(type_url, "a", "b")
+    running.publisher.publish(snapshots(only(type_url, a=1, b=2)))
+    second = await client.take(type_url)
+    full_set = client.variant == "sotw" and type_url in (CLUSTER, LISTENER)
+    assert second.names == (("a", "b") if full_set else ("b",))
+    assert second.values["b"] != first.values["b"]
+    assert second.nonce != first.nonce
+    assert second.version != first.version
+
+
+@pytest.mark.parametrize("type_url", TYPES)
+async def test_a_resource_that_does_not_exist_is_sent_when_it_does(
+    running: Running, client: Client, type_url: str
+) -> None:
+    """In the meantime delta says that it is missing, and SotW nothing, or that a cluster has no endpoints."""
+    running.publisher.publish(snapshots(only(type_url, a=1)))
+    await client.have(type_url, "a")
+    await client.subscribe(type_url, "b")
+    if client.variant == "delta":
+        assert (await client.take(type_url)).removed == ("b",)
+    elif type_url == ENDPOINT:
+        assert (await client.take(type_url)).names == ("b",)
+    running.publisher.publish(snapshots(only(type_url, a=1, b=1)))
+    assert "b" in (await client.take(type_url)).values
+
+
+@pytest.mark.parametrize("type_url", TYPES)
+async def test_a_removed_resource_is_removed(running: Running, client: Client, type_url: str) -> None:
+    """In SotW by absence where absence means that, and else by its parent only."""
+    running.publisher.publish(snapshots(only(type_url, a=1, b=1)))
+    await client.have(type_url, "a", "b")
+    running.publisher.publish(snapshots(only(type_url, a=1)))
+    if client.variant == "delta":
+        received = await client.take(type_url)
+        assert (received.names, received.removed) == ((), ("b",))
+    elif type_url in (CLUSTER, LISTENER):
+        assert (await client.take(type_url)).names == ("a",)
+    running.publisher.publish(snapshots(only(type_url, a=2)))
+    assert (await client.take(type_url)).names == ("a",)
+
+
+@pytest.mark.parametrize("type_url", FULL)
+async def test_the_last_resource_is_removed(running: Running, client: Client, type_url: str) -> None:
+    """An empty set is one like others."""
+    running.publisher.publish(snapshots(only(type_url, a=1)))
+    await client.have(type_url)
+    running.publisher.publish(snapshots(Snapshot()))
+    received = await client.take(type_url)
+    assert received.names == ()
+    assert received.removed == (("a",) if client.variant == "delta" else ())
+
+
+@pytest.mark.parametrize("type_url", TYPES)
+async def test_names_can_be_added(running: Running, client: Client, type_url: str) -> None:
+    """Though nothing changed on the server."""
+    running.publisher.publish(snapshots(only(type_url, a=1, b=1)))
+    await client.have(type_url, "a")
+    assert "b" in (await client.have(type_url, "b")).values
+
+
+@pytest.mark.parametrize("type_url", TYPES)
+async def test_names_can_be_dropped(running: Running, client: Client, type_url: str) -> None:
+    """Updates of the rest are the only ones from then on."""
+    running.publisher.publish(snapshots(only(type_url, a=1, b=1, c=1)))
+    await client.have(type_url, "a", "b")
+    await client.unsubscribe(type_url, "b")
+    full_set = client.variant == "sotw" and type_url in (CLUSTER, LISTENER)
+    expected = ("a", "c") if full_set else ("c",)
+    # The answer to the next request shows that the one before was read.
+    assert (await client.have(type_url, "c")).names == expected
+    running.publisher.publish(snapshots(only(type_url, a=1, b=2, c=2)))
+    assert (await client.take(type_url)).names == expected
+
+
+@pytest.mark.parametrize("type_url", TYPES)
+async def test_a_nack_is_reported_and_answered_with_nothing_until_something_changes(
+    running: Running, client: Client, type_url: str
+) -> None:
+    """The same bytes would be rejected again."""
+    running.publisher.publish(snapshots(only(type_url, a=1)))
+    await client.have(type_url, "a")
+    await running.recorder.until(lambda seen: seen.acks)
+    running.publisher.publish(snapshots(only(type_url, a=2)))
+    bad = await client.receive(type_url)
+    await client.nack(type_url, "will not do")
+    await running.recorder.until(lambda seen: seen.nacks)
+    expected = Nack(nonce=bad.nonce, version=bad.version, message="will not do", names=("a",))
+    assert running.recorder.nacks == [(type_url, expected)]
+    running.publisher.publish(snapshots(only(type_url, a=3)))
+    good = await client.take(type_url)
+    assert good.values != bad.values
+    await running.recorder.until(lambda seen: len(seen.acks) == 2)
+    assert len(running.recorder.responses) == 3
+
+
+async def test_an_ack_is_answered_with_nothing(running: Running, client: Client) -> None:
+    """Nor is a publication that changes nothing for this client."""
+    running.publisher.publish(snapshots(only(CLUSTER, a=1)))
+    await client.have(CLUSTER)
+    async with asyncio.timeout(PATIENCE):
+        await running.publisher.answered()
+    running.publisher.publish(snapshots(only(CLUSTER, a=1)))
+    running.publisher.publish(snapshots(only(CLUSTER, a=2)))
+    await client.take(CLUSTER)
+    async with asyncio.timeout(PATIENCE):
+        await running.publisher.answered()
+    assert len(running.recorder.responses) == 2
+
+
+@pytest.mark.parametrize("type_url", TYPES)
+async def test_a_stale_nonce(running: Running, client: Client, type_url: str) -> None:
+    """Ignored whole in SotW; in delta only the answer is."""
+    running.publisher.publish(snapshots(only(type_url, a=1, b=1)))
+    first = await client.have(type_url, "a")
+    running.publisher.publish(snapshots(only(type_url, a=2, b=1)))
+    await client.receive(type_url)
+    change = {"resource_names": ["a", "b"]} if client.variant == "sotw" else {"resource_names_subscribe": ["b"]}
+    await client.send(type_url, response_nonce=first.nonce, **change)
+    if client.variant == "delta":
+        assert (await client.receive(type_url)).names == ("b",)
+    await client.ack(type_url)
+    running.publisher.publish(snapshots(only(type_url, a=3, b=1)))
+    assert (await client.take(type_url)).names == ("a",)
+
+
+async def test_nothing_is_answered_before_the_first_publication(running: Running, client: Client) -> None:
+    """An empty answer would delete what the client has."""
+    await client.subscribe(CLUSTER)
+    await running.recorder.until(lambda seen: seen.peers)
+    assert running.recorder.responses == []
+    running.publisher.publish(snapshots(only(CLUSTER, a=1)))
+    assert (await client.take(CLUSTER)).names == ("a",)
+
+
+async def test_the_fleet_is_that_of_the_first_request(running: Running, variant: str) -> None:
+    """A client of gRPC sends its node only then."""
+    running.publisher.publish(snapshots(only(CLUSTER, a=1), inner=only(CLUSTER, b=1)))
+    async with Client(running.port, variant=variant, fleet="inner", node="n7") as client:
+        assert (await client.have(CLUSTER)).names == ("b",)
+        running.publisher.publish(snapshots(only(CLUSTER, a=1), inner=only(CLUSTER, b=2)))
+        assert (await client.take(CLUSTER)).names == ("b",)
+    assert [(peer.node, peer.fleet, peer.variant) for peer in running.recorder.peers] == [("n7", "inner", variant)]
+    await running.recorder.until(lambda seen: seen.closures)
+    async with Client(running.port, variant=variant, node=None) as client:
+        assert (await client.have(CLUSTER)).names == ("a",)
+
+
+async def test_another_fleet_hears_nothing(running: Running, variant: str) -> None:
+    """What changes for one is nothing to the others."""
+    running.publisher.publish(snapshots(only(CLUSTER, a=1), inner=only(CLUSTER, b=1)))
+    async with Client(running.port, variant=variant) as client:
+        await client.have(CLUSTER)
+        running.publisher.publish(snapshots(only(CLUSTER, a=1), inner=only(CLUSTER, b=2)))
+        running.publisher.publish(snapshots(only(CLUSTER, a=2), inner=only(CLUSTER, b=2)))
+        await client.take(CLUSTER)
+        async with asyncio.timeout(PATIENCE):
+            await running.publisher.answered()
+        assert len(running.recorder.responses) == 2
+
+
+async def test_a_client_that_comes_back_with_everything_is_sent_nothing(running: Running) -> None:
+    """Its next response is the next change."""
+    whole = snapshot(
+        clusters=[cluster("a")],
+        endpoints=[endpoints("a", 1)],
+        listeners=[listener("edge", 1, "table")],
+        routes=[routes("table", {"/": "a"})],
+    )
+    running.publisher.publish(snapshots(whole))
+    async with Client(running.port, variant="delta") as client:
+        for type_url, resources in whole.resources.items():
+            initial = {name: resource.version for name, resource in resources.items()}
+            names = () if type_url in (CLUSTER, LISTENER) else tuple(resources)
+            await client.subscribe(type_url, *names, initial=initial)
+        async with asyncio.timeout(PATIENCE):
+            await running.publisher.answered()
+        await client.subscribe(ENDPOINT, "marker")
+        assert (await client.receive(ENDPOINT)).removed == ("marker",)
+    assert len(running.recorder.responses) == 1
+
+
+async def test_the_endpoints_of_a_changed_cluster_are_sent_again(running: Running, variant: str) -> None:
+    """Unasked, and after the cluster: Envoy warms it with them, and in delta never asks."""
+    running.publisher.publish(
+        snapshots(snapshot(clusters=[cluster("a"), cluster("b")], endpoints=[endpoints("a", 1), endpoints("b", 1)]))
+    )
+    async with Client(running.port, variant=variant) as client:
+        await client.have(CLUSTER)
+        await client.have(ENDPOINT, "a", "b")
+        changed = [cluster("a", connect_timeout=2), cluster("b")]
+        running.publisher.publish(
+            snapshots(snapshot(clusters=changed, endpoints=[endpoints("a", 1), endpoints("b", 1)]))
+        )
+        assert "a" in (await client.receive(CLUSTER)).values
+        assert (await client.take(ENDPOINT)).names == ("a",)
+
+
+async def test_the_endpoints_of_a_cluster_that_changed_while_the_client_was_away_are_sent_again(
+    running: Running,
+) -> None:
+    """Though the client says that it has them."""
+    kept = endpoints("a", 1)
+    running.publisher.publish(snapshots(snapshot(clusters=[cluster("a", connect_timeout=2)], endpoints=[kept])))
+    async with Client(running.port, variant="delta") as client:
+        await client.subscribe(CLUSTER, initial={"a": cluster("a").version})
+        assert (await client.receive(CLUSTER)).names == ("a",)
+        await client.subscribe(ENDPOINT, "a", initial={"a": kept.version})
+        assert (await client.receive(ENDPOINT)).names == ("a",)
+
+
+async def test_routes_wait_for_the_answer_to_clusters(running: Running, variant: str) -> None:
+    """Here over a real stream; test_sequence has the cases."""
+    running.publisher.publish(snapshots(snapshot(clusters=[cluster("a")], routes=[routes("table", {"/": "a"})])))
+    async with Client(running.port, variant=variant) as client:
+        await client.have(CLUSTER)
+        await client.have(ROUTE, "table")
+        running.publisher.publish(snapshots(snapshot(clusters=[cluster("b")], routes=[routes("table", {"/": "b"})])))
+        assert "b" in (await client.receive(CLUSTER)).values
+        await client.subscribe(ENDPOINT, "marker")
+        await client.take(ENDPOINT)
+        await client.ack(CLUSTER)
+        assert (await client.take(ROUTE)).names == ("table",)
+        last = await client.take(CLUSTER)
+        assert last.removed == ("a",) or last.names == ("b",)
+        async with asyncio.timeout(PATIENCE):
+            await running.publisher.answered()
+
+
+async def test_a_client_that_does_not_read_holds_up_nobody(running: Running, variant: str) -> None:
+    """Nor does it cost memory: it gets the latest when it reads again, not all that it missed."""
+    padding = {f"/{number:05}{'x' * 100}": "c" for number in range(2000)}
+
+    def large(number: int) -> Snapshot:
+        return snapshot(routes=[routes("table", {"/": f"c{number}", **padding})])
+
+    running.publisher.publish(snapshots(large(0)))
+    async with Client(running.port, variant=variant) as stalled, Client(running.port, variant=variant) as live:
+        await stalled.have(ROUTE, "table")
+        await live.have(ROUTE, "table")
+        for number in range(1, 41):
+            running.publisher.publish(snapshots(large(number)))
+            assert (await live.take(ROUTE)).names == ("table",)
+        last = large(40).of(ROUTE).version
+        count = 1
+        while (await stalled.receive(ROUTE)).version != last:
+            count += 1
+        assert count < 35
+
+
+async def test_thirty_clients_have_a_change_in_no_time(running: Running, variant: str) -> None:
+    """One change, answered by all; far below the bound unless clients wait for each other."""
+    running.publisher.publish(snapshots(only(ROUTE, table=1)))
+    clients = [Client(running.port, variant=variant, node=f"n{number}") for number in range(30)]
+    try:
+        for client in clients:
+            await client.have(ROUTE, "table")
+        async with asyncio.timeout(PATIENCE):
+            await running.publisher.answered(streams=30)
+        async with asyncio.timeout(1):
+            running.publisher.publish(snapshots(only(ROUTE, table=2)))
+            await asyncio.gather(*(client.take(ROUTE) for client in clients))
+            await running.publisher.answered(streams=30)
+    finally:
+        for client in clients:
+            await client.__aexit__(None, None, None)
+
+
+async def test_an_aggregated_request_without_type_is_an_error(running: Running, variant: str) -> None:
+    """As go-control-plane has it."""
+    async with Client(running.port, variant=variant) as client:
+        await client.send("")
+        assert await client.stream("").code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
+async def test_a_single_stream_takes_its_own_type_only(running: Running, variant: str) -> None:
+    """Its method says which."""
+    async with Client(running.port, variant=variant, aggregated=False) as client:
+        kind = discovery_pb2.DiscoveryRequest if variant == "sotw" else discovery_pb2.DeltaDiscoveryRequest
+        message = kind(type_url=ROUTE)
+        await client.stream(CLUSTER).write(message.SerializeToString())
+        assert await client.stream(CLUSTER).code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
+async def test_bytes_that_are_no_request_are_an_error(running: Running, variant: str) -> None:
+    """And do not end the server."""
+    async with Client(running.port, variant=variant) as client:
+        await client.stream(CLUSTER).write(b"\xff\xff")
+        assert await client.stream(CLUSTER).code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
+async def test_types_without_end_are_an_error(running: Running, variant: str) -> None:
+    """Each costs memory."""
+    async with Client(running.port, variant=variant) as client:
+        for number in range(17):
+            await client.send(f"type.example/{number}")
+        assert await client.stream("").code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
+async def test_a_type_that_is_not_served_is_answered_as_missing(running: Running) -> None:
+    """Delta must answer every name."""
+    running.publisher.publish(snapshots(Snapshot()))
+    async with Client(running.port, variant="delta") as client:
+        await client.subscribe("type.example/Other", "a")
+        assert (await client.receive("type.example/Other")).removed == ("a",)
+
+
+async def test_health_follows_the_first_publication(running: Running) -> None:
+    """A balancer must not send Envoys to a server that has nothing to say."""
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{running.port}") as channel:
+        stub = health_pb2_grpc.HealthStub(channel)
+        for service in ("", "envoy.service.discovery.v3.AggregatedDiscoveryService"):
+            watch = stub.Watch(health_pb2.HealthCheckRequest(service=service))
+            before = await watch.read()
+            assert before.status == (
+                health_pb2.HealthCheckResponse.NOT_SERVING if not service else health_pb2.HealthCheckResponse.SERVING
+            )
+            running.publisher.publish(snapshots(Snapshot()))
+            if not service:
+                assert (await watch.read()).status == health_pb2.HealthCheckResponse.SERVING
+            watch.cancel()
+
+
+async def test_streams_end_in_order_when_the_server_stops(running: Running, client: Client) -> None:
+    """An end, not an error, on a stream that the client reads."""
+    running.publisher.publish(snapshots(only(CLUSTER, a=1)))
+    await client.have(CLUSTER)
+    await running.server.stop(5)
+    assert await client.stream(CLUSTER).read() is grpc.aio.EOF
+    assert await client.stream(CLUSTER).code() is grpc.StatusCode.OK
+    assert len(running.recorder.closures) == 1
+    assert running.publisher.streams == 0
+
+
+async def test_a_client_that_goes_away_is_forgotten(running: Running, client: Client) -> None:
+    """By the publisher and the observer."""
+    running.publisher.publish(snapshots(only(CLUSTER, a=1)))
+    await client.have(CLUSTER)
+    client.stream(CLUSTER).cancel()
+    await running.recorder.until(lambda seen: seen.closures)
+    assert running.publisher.streams == 0
+
+
+async def test_a_taken_port_is_an_error(running: Running) -> None:
+    """Else two servers would each get some of the clients."""
+    address = f"127.0.0.1:{running.port}"
+    with pytest.raises(AddressError) as caught:
+        await XdsServer(Publisher(), address).start()
+    assert caught.value.address == address
+
+
+async def test_fetching_is_not_served(running: Running) -> None:
+    """The library answers for us."""
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{running.port}") as channel:
+        call = channel.unary_unary("/envoy.service.cluster.v3.ClusterDiscoveryService/FetchClusters")
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await call(b"")
+    assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
+
+
+async def test_the_messages_are_those_of_the_generated_client(running: Running) -> None:
+    """An independent reading of the hand-made method table and of the nonce appended to the bytes."""
+    running.publisher.publish(snapshots(only(CLUSTER, a=1)))
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{running.port}") as channel:
+        call = ads_pb2_grpc.AggregatedDiscoveryServiceStub(channel).StreamAggregatedResources()
+        await call.write(discovery_pb2.DiscoveryRequest(type_url=CLUSTER))
+        response = await call.read()
+        call.cancel()
+    again = discovery_pb2.DiscoveryResponse.FromString(response.SerializeToString())
+    assert again.nonce
+    assert [entry.type_url for entry in again.resources] == [CLUSTER]
+
+
+def test_a_rejection_is_logged_as_an_error_once() -> None:
+    """A client that reconnects and rejects the same again is not news."""
+    peer = Peer(stream=1, node="n1", fleet="edge", variant="delta", address="ipv4:127.0.0.1:1")
+    with capture_logs() as logs:
+        observer = LogObserver(get_logger())
+        for message in ("bad", "bad", "worse"):
+            observer.nacked(peer, CLUSTER, Nack(nonce="1", version="v", message=message, names=("a",)))
+    assert [entry["log_level"] for entry in logs] == ["error", "debug", "error"]
+    assert logs[0] == {
+        "event": "xds.nack",
+        "log_level": "error",
+        "node": "n1",
+        "fleet": "edge",
+        "type_url": CLUSTER,
+        "version": "v",
+        "message": "bad",
+        "resources": ("a",),
+    }
