@@ -205,6 +205,11 @@ class Lab:
             options += ["--compose-file", str(file)]
         self.docker(node, "stack", "deploy", *options, stack, env=env)
 
+    @property
+    def up_nodes(self) -> list[int]:
+        """Nodes whose engines run."""
+        return sorted(self._processes)
+
     def socket(self, node: int) -> Path:
         """Return the path of a node's API socket."""
         return self._home(node) / "docker.sock"
