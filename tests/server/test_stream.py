@@ -49,7 +49,7 @@ def aggregated(request: pytest.FixtureRequest) -> bool:
 
 
 @pytest.fixture
-async def client(running: Running, variant: str, aggregated: bool) -> AsyncIterator[Client]:  # noqa: FBT001 # a fixture
+async def client(running: Running, variant: str, aggregated: bool) -> AsyncIterator[Client]:  # a fixture
     """A client of each kind."""
     async with Client(running.port, variant=variant, aggregated=aggregated) as client:
         yield client
