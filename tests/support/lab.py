@@ -331,10 +331,11 @@ class Lab:
     def _copy_images(self) -> None:
         """Give every other node what node 1 has: layers, which never change, as hard links."""
         for node in self.nodes[1:]:
-            for folder in ("image", "overlay2"):
+            # Which of the two storage drivers it is depends on the file system underneath.
+            for folder, copy in (("image", shutil.copy2), ("overlay2", os.link), ("vfs", os.link)):
                 source, target = (self._home(number) / "data" / folder for number in (1, node))
-                link = os.link if folder == "overlay2" else shutil.copy2
-                shutil.copytree(source, target, symlinks=True, copy_function=link)
+                if source.is_dir():
+                    shutil.copytree(source, target, symlinks=True, copy_function=copy)
 
     def _join(self) -> None:
         self.docker(1, "swarm", "init", "--advertise-addr", self.address(1))
