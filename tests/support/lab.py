@@ -8,7 +8,6 @@ Only addresses inside the lab are reachable from its nodes: they have no default
 """
 
 import fcntl
-import json
 import os
 import shutil
 import signal
@@ -20,7 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Self, TypeVar
 
 T = TypeVar("T")
 TOOLS = ("busybox", "docker", "dockerd", "containerd", "ip", "iptables", "nsenter", "setpriv", "unshare")
@@ -192,10 +191,6 @@ class Lab:
         command = ("docker", "-H", f"unix://{self.socket(node)}", *args)
         return run(*command, check=check, timeout=timeout, env=env, stderr=stderr)
 
-    def inspect(self, node: int, *args: str) -> list[dict[str, Any]]:
-        """Return what ``docker inspect``, or ``docker <kind> inspect`` given as ``args``, says."""
-        return json.loads(self.docker(node, *args, check=False) or "[]")
-
     def deploy(self, stack: str, *files: Path, env: Mapping[str, str] | None = None, node: int = 1) -> None:
         """Deploy a stack without asking a registry, and without waiting."""
         # Newer command lines wait or not by a flag that Debian's does not know.
@@ -356,14 +351,13 @@ class Lab:
 
     def _clean(self) -> None:
         """Remove what stands under the lab's names; its processes ended with the process that started them."""
-        names = [f"{self.prefix}{number}" for number in (0, *self.nodes)]
-        for name in names:
-            if Path(f"/run/netns/{name}").exists():
-                run("ip", "netns", "del", name)
-            if Path(f"/sys/class/net/{name}").exists():
-                run("ip", "link", "del", name, check=False)
+        for path in Path("/run/netns").glob(f"{self.prefix}[0-9]*"):
+            run("ip", "netns", "del", path.name)
+        for path in Path("/sys/class/net").glob(f"{self.prefix}[0-9]*"):
+            # The kernel may still be taking it down with its namespace.
+            run("ip", "link", "del", path.name, check=False)
         for direction in ("-i", "-o"):
-            rule = ("FORWARD", direction, names[0], "-j", "ACCEPT")
+            rule = ("FORWARD", direction, f"{self.prefix}0", "-j", "ACCEPT")
             while subprocess.run(("iptables", "-w", "-D", *rule), capture_output=True, check=False).returncode == 0:
                 pass
         for top in Path("/sys/fs/cgroup").glob(f"**/{self.prefix}"):
