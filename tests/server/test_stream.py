@@ -20,7 +20,7 @@ from support.xds_client import (
     snapshot,
     snapshots,
 )
-from swarm_xds.server import AddressError, LogObserver, Peer, Publisher, XdsServer
+from swarm_xds.server import AddressError, Limits, LogObserver, Peer, Publisher, XdsServer
 from swarm_xds.server.subscription import Nack
 from swarm_xds.snapshot import CLUSTER, ENDPOINT, LISTENER, ROUTE, Resources, Snapshot
 
@@ -316,6 +316,21 @@ async def test_routes_wait_for_the_answer_to_clusters(running: Running, variant:
         assert last.removed == ("a",) or last.names == ("b",)
         async with asyncio.timeout(PATIENCE):
             await running.publisher.answered()
+
+
+async def test_routes_wait_for_a_limited_time(variant: str) -> None:
+    """The stream wakes by itself: neither a request nor a publication comes."""
+    publisher = Publisher()
+    server = XdsServer(publisher, "127.0.0.1:0", limits=Limits(additions=0.05))
+    port = await server.start()
+    try:
+        publisher.publish(snapshots(snapshot(clusters=[cluster("a")], routes=[routes("table", {"/": "a"})])))
+        async with Client(port, variant=variant) as client:
+            await client.subscribe(CLUSTER)
+            await client.receive(CLUSTER)
+            assert (await client.have(ROUTE, "table")).names == ("table",)
+    finally:
+        await server.stop(0.2)
 
 
 async def test_a_client_that_does_not_read_holds_up_nobody(running: Running, variant: str) -> None:

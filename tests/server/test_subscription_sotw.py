@@ -266,6 +266,8 @@ def test_endpoints_that_vanish_are_not_replaced_by_a_placeholder() -> None:
     ask(subscription, "a")
     assert names(subscription.next_response(these(a=1))) == ["a"]
     assert subscription.next_response(these()) is None
+    subscription.force(["a"])
+    assert subscription.next_response(these()) is None
 
 
 @pytest.mark.parametrize("type_url", FULL + PARTIAL)
