@@ -8,7 +8,7 @@ order types are sent; that is ``sequence``'s.
 from collections.abc import Collection, Iterable, Mapping
 
 from swarm_xds.server.subscription import FULL_SET, WILDCARD, Ack, Answer, Event, Nack, Response, Stale, Subscribed
-from swarm_xds.snapshot import Resources
+from swarm_xds.snapshot import Resource, Resources
 
 #: Unanswered incremental responses remembered per type; a client that never answers costs no more than this.
 _REMEMBERED = 64
@@ -125,15 +125,11 @@ class DeltaSubscription:
         """Return what the client must be sent to have ``resources``, and take it as sent; ``None`` if nothing."""
         if self._seen == (resources.version, removals) and not self._owed:
             return None
-        names: Iterable[str] = resources if self._wildcard else self._names | self._owed
-        chosen = sorted(
-            (
-                resources[name]
-                for name in names
-                if name in resources and (name in self._owed or self._sent.get(name) != resources[name].version)
-            ),
-            key=lambda resource: resource.name,
+        found: Iterable[Resource | None] = (
+            resources.values() if self._wildcard else map(resources.get, self._names | self._owed)
         )
+        lacking = (r for r in found if r and (r.name in self._owed or self._sent.get(r.name) != r.version))
+        chosen = sorted(lacking, key=lambda resource: resource.name)
         gone = {name for name in self._owed if name not in resources}
         if removals:
             gone.update(name for name in self._sent if name not in resources)
