@@ -5,6 +5,7 @@ It must not know the Docker SDK, stack files or Envoy.
 """
 
 from swarm_xds.swarm.state import (
+    FleetService,
     Network,
     Node,
     PublishedPort,
@@ -14,4 +15,4 @@ from swarm_xds.swarm.state import (
     Task,
 )
 
-__all__ = ["Network", "Node", "PublishMode", "PublishedPort", "Service", "SwarmState", "Task"]
+__all__ = ["FleetService", "Network", "Node", "PublishMode", "PublishedPort", "Service", "SwarmState", "Task"]

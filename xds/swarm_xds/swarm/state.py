@@ -31,12 +31,16 @@ class Network:
     Attributes:
         subnets: In CIDR notation, sorted.
         stack: The stack it belongs to (label ``com.docker.stack.namespace``), or empty.
+        internal: It has no way to the outside.
+        encrypted: Its packets are encrypted between nodes.
     """
 
     id: str
     name: str
     stack: str = ""
     ingress: bool = False
+    internal: bool = False
+    encrypted: bool = False
     subnets: tuple[str, ...] = ()
 
 
@@ -97,6 +101,22 @@ class Service:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FleetService:
+    """A service of the swarm whose tasks are a fleet's proxies (label ``swarm-xds.fleet``).
+
+    Attributes:
+        image: As its specification has it.
+        network_ids: Networks in its specification but the ingress network, sorted.
+    """
+
+    id: str
+    name: str
+    fleet: str
+    image: str = ""
+    network_ids: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SwarmState:
     """One complete reading.
 
@@ -104,9 +124,14 @@ class SwarmState:
         services: Sorted by id; a source may leave out services without any label of ours.
         fleet_networks: ``(fleet, network ids)`` sorted by fleet: the networks each fleet's proxies stand in.
             None if every network is reachable (stack files).
+        fleet_services: Sorted by id.
+        relays: Services that this control plane has put into stacks (label ``swarm-xds.relay``), with their running
+            tasks, sorted by id. They are not among ``services``.
     """
 
     services: tuple[Service, ...] = ()
     networks: tuple[Network, ...] = ()
     nodes: tuple[Node, ...] = ()
     fleet_networks: tuple[tuple[str, tuple[str, ...]], ...] | None = None
+    fleet_services: tuple[FleetService, ...] = ()
+    relays: tuple[Service, ...] = ()

@@ -1,0 +1,95 @@
+"""The network plan as values. Pure."""
+
+import hashlib
+from dataclasses import dataclass
+from enum import StrEnum
+
+#: Labels of everything that this control plane puts into the swarm; found again by them, never by memory.
+RELAY_LABEL = "swarm-xds.relay"  # the network's id
+RELAY_FLEET_LABEL = "swarm-xds.relay.fleet"
+FINGERPRINT_LABEL = "swarm-xds.relay.fingerprint"
+STACK_LABEL = "com.docker.stack.namespace"
+#: TCP port of a relay's listener.
+RELAY_PORT = 15_001
+_MAX_NAME = 63
+
+
+class Way(StrEnum):
+    """How a fleet reaches a network."""
+
+    SHARED = "shared"
+    RELAY = "relay"
+    HOST = "host"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RelaySpec:
+    """A relay as it is to be: a stock Envoy in a stack's network and the fleet's, with a static configuration.
+
+    Attributes:
+        stack: Whose ``stack rm`` takes it along; empty for a network that belongs to no stack.
+        network_id: Where the tasks are.
+        fleet_network_id: Where the fleet is.
+        configuration: Envoy's bootstrap, the content of a Docker config.
+        memory: Limit in bytes.
+        constraints: Placement constraints, as Docker has them.
+    """
+
+    fleet: str
+    stack: str
+    network_id: str
+    network_name: str
+    fleet_network_id: str
+    image: str
+    replicas: int
+    configuration: str
+    memory: int
+    constraints: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """Name of the service, the same on every replica of the control plane and after every restart."""
+        digest = hashlib.sha256(f"{self.fleet} {self.network_id}".encode()).hexdigest()[:10]
+        name = f"{self.stack}_swarm-xds-relay-{digest}" if self.stack else f"swarm-xds-relay-{digest}"
+        return name if len(name) <= _MAX_NAME else f"swarm-xds-relay-{digest}"
+
+    @property
+    def config_name(self) -> str:
+        """Name of the Docker config, which changes with its content, since a config cannot be changed."""
+        return f"{self.name[: _MAX_NAME - 9]}-{hashlib.sha256(self.configuration.encode()).hexdigest()[:8]}"
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash over everything; a relay whose label has another one is to be updated."""
+        return hashlib.sha256(repr(self).encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkUse:
+    """How one fleet reaches one network, and for whom.
+
+    Attributes:
+        services: Names of the routed services, sorted.
+        reason: Why this way, one sentence without a full stop.
+    """
+
+    fleet: str
+    network_id: str
+    network: str
+    stack: str
+    way: Way
+    services: tuple[str, ...]
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkPlan:
+    """What should exist.
+
+    Attributes:
+        uses: Each network that a routed service is reached by, sorted by fleet and network.
+        relays: All relays that should exist, sorted by name; any other relay is to be removed.
+    """
+
+    uses: tuple[NetworkUse, ...] = ()
+    relays: tuple[RelaySpec, ...] = ()
