@@ -13,6 +13,8 @@ from envoy.config.core.v3 import (
 )
 from envoy.config.endpoint.v3 import endpoint_components_pb2, endpoint_pb2
 from envoy.config.overload.v3 import overload_pb2
+from envoy.extensions.clusters.common.dns.v3 import dns_pb2
+from envoy.extensions.clusters.dns.v3 import dns_cluster_pb2
 from envoy.extensions.resource_monitors.downstream_connections.v3 import downstream_connections_pb2
 from envoy.extensions.resource_monitors.fixed_heap.v3 import fixed_heap_pb2
 from envoy.extensions.upstreams.http.v3 import http_protocol_options_pb2
@@ -98,12 +100,16 @@ def _control_plane(options: BootstrapOptions) -> cluster_pb2.Cluster:
             interval=milliseconds(_KEEPALIVE_INTERVAL), timeout=milliseconds(_KEEPALIVE_TIMEOUT)
         )
     )
+    # Each replica of the control plane is an address of its own: a lost one is left for another.
+    names = dns_cluster_pb2.DnsCluster(
+        dns_refresh_rate=milliseconds(_DNS_REFRESH),
+        dns_lookup_family=dns_pb2.V4_PREFERRED,
+        all_addresses_in_single_endpoint=False,
+    )
     return cluster_pb2.Cluster(
         name=CONTROL_PLANE,
-        type=cluster_pb2.Cluster.STRICT_DNS,
+        cluster_type=cluster_pb2.Cluster.CustomClusterType(name="envoy.cluster.dns", typed_config=packed(names)),
         connect_timeout=milliseconds(_CONNECT_TIMEOUT),
-        dns_lookup_family=cluster_pb2.Cluster.V4_PREFERRED,
-        dns_refresh_rate=milliseconds(_DNS_REFRESH),
         load_assignment=endpoint_pb2.ClusterLoadAssignment(cluster_name=CONTROL_PLANE, endpoints=localities),
         typed_extension_protocol_options={
             "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": packed(http),
