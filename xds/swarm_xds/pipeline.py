@@ -1,14 +1,14 @@
 """The arrow from a reading to snapshots: the pure stages in a row.
 
 In: a ``Reading``. Out: a ``Build``. It has no I/O, clock or logger; what it remembers (``Memo``, and the last good
-form of routes and fleets) lives as long as the object. It must not know which source read, or who is served.
+form of routes and services) lives as long as the object. It must not know which source read, or who is served.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
-from swarm_xds.labels import Memory, ServiceIntent, parse
+from swarm_xds.labels import Memory, parse
 from swarm_xds.memo import Memo
 from swarm_xds.model import EdgeOptions, Fleet, RoutingModel
 from swarm_xds.plan import build as plan
@@ -35,47 +35,114 @@ class Pipeline:
         self._default_fleet = default_fleet
         self._memo = Memo()
         self._memory = Memory()
-        self._last: dict[str, Snapshot] = {}
         self._empty = self._snapshot(Fleet(name=""))
+        #: The last state and build in which nothing raised.
+        self._good = (
+            SwarmState(),
+            Build(
+                model=RoutingModel(default_fleet=default_fleet),
+                snapshots=Snapshots(fleets={}, empty=self._empty, default=default_fleet),
+                problems=(),
+            ),
+        )
 
     def build(self, state: SwarmState, problems: Iterable[Problem] = ()) -> Build:
-        """Return the build of a state, with the source's own problems among its own."""
-        found = list(problems)
-        services = sorted(state.services, key=lambda service: (service.created, service.name, service.id))
-        intents: list[ServiceIntent] = []
-        for service in services:
-            intent, bad = self._memo.keep(("parse", service.id), service, partial(parse, service))
-            intents.append(intent)
-            found += bad
-        kept, bad = self._memory.keep_last_good(intents)
-        found += bad
-        model, bad = self._plan(state, services, kept)
-        found += bad
-        fleets: dict[str, Snapshot] = {}
-        for fleet in model.fleets:
-            try:
-                fleets[fleet.name] = self._snapshot(fleet)
-            except Exception as error:
-                found.append(_not_translated(fleet, error))
-                fleets[fleet.name] = self._last.get(fleet.name, self._empty)
-        self._last = fleets
+        """Return the build of a state, with the source's own problems among its own. Never raises."""
+        found = tuple(problems)
+        try:
+            build = self._build(state)
+        except Exception as error:
+            build = self._without_culprits(state, error)
         self._memo.sweep()
-        snapshots = Snapshots(fleets=fleets, empty=self._empty, default=self._default_fleet)
-        return Build(model=model, snapshots=snapshots, problems=ordered(found))
+        return replace(build, problems=ordered((*found, *build.problems)))
 
-    def _plan(
-        self, state: SwarmState, services: list[Service], intents: Iterable[ServiceIntent]
-    ) -> tuple[RoutingModel, tuple[Problem, ...]]:
-        return plan(state, zip(services, intents, strict=True), self._default_fleet)
+    def _build(self, state: SwarmState) -> Build:
+        services = sorted(state.services, key=lambda service: (service.created, service.name, service.id))
+        parsed = self._memo.each("parse", None, ((service.id, service) for service in services), parse)
+        found = [problem for _, bad in parsed for problem in bad]
+        kept, bad = self._memory.keep_last_good(intent for intent, _ in parsed)
+        found += bad
+        model, bad, rejected = plan(
+            state, zip(services, kept, strict=True), self._default_fleet, self._memo, self._memory.recall
+        )
+        found += bad
+        snapshots = Snapshots(
+            fleets={fleet.name: self._snapshot(fleet) for fleet in model.fleets},
+            empty=self._empty,
+            default=self._default_fleet,
+        )
+        doubtful = (
+            intent.doubtful | rejected.get(service.id, frozenset())
+            for service, intent in zip(services, kept, strict=True)
+        )
+        self._memory.accept(zip(kept, doubtful, strict=True))
+        build = Build(model=model, snapshots=snapshots, problems=tuple(found))
+        self._good = (state, build)
+        return build
 
     def _snapshot(self, fleet: Fleet) -> Snapshot:
         return snapshot(translate(fleet, self._options, self._memo), self._memo)
 
+    def _without_culprits(self, state: SwarmState, error: Exception) -> Build:
+        """Return the build in which each service that cannot be built has its last good form, or is left out.
 
-def _not_translated(fleet: Fleet, error: Exception) -> Problem:
+        Nothing that a service can say should come to this: it keeps a defect of ours from holding up everybody.
+        """
+        before = {service.id: service for service in self._good[0].services}
+        services: list[Service] = []
+        problems: list[Problem] = []
+        for service in state.services:
+            culprit = self._failure(service, state)
+            if culprit is None:
+                services.append(service)
+                continue
+            last = before.get(service.id)
+            forms = () if last is None else (replace(last, tasks=service.tasks), last)
+            good = next((form for form in forms if self._failure(form, state) is None), None)
+            services += [good] if good is not None else []
+            problems.append(_quarantined(service, culprit, kept=good is not None))
+        if problems:
+            try:
+                build = self._build(replace(state, services=tuple(services)))
+            except Exception as still:
+                error = still
+            else:
+                return replace(build, problems=(*build.problems, *problems))
+        return replace(self._good[1], problems=(*self._good[1].problems, *problems, _frozen(error)))
+
+    def _failure(self, service: Service, state: SwarmState) -> str | None:
+        """Return how the build fails with this service alone; None if it does not."""
+        alone = replace(state, services=(service,))
+        return self._memo.keep(("alone", service.id, id(service)), alone, partial(self._try, alone))
+
+    def _try(self, state: SwarmState) -> str | None:
+        try:
+            Pipeline(self._options, self._default_fleet)._build(state)
+        except Exception as error:
+            return _text(error)
+        return None
+
+
+def _text(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
+
+
+def _quarantined(service: Service, culprit: str, *, kept: bool) -> Problem:
+    what = "keeps its last good form" if kept else "is left out"
     return Problem(
         severity=Severity.ERROR,
         kind=Kind.NOT_TRANSLATED,
-        reason=f"fleet {fleet.name} keeps its last good configuration: {type(error).__name__}: {error}",
+        service=service.name,
+        reason=f"the service cannot be translated and {what}: {culprit}",
+        cure="this is a defect of swarm-xds: please report it with the service's labels",
+        source=service.source,
+    )
+
+
+def _frozen(error: Exception) -> Problem:
+    return Problem(
+        severity=Severity.ERROR,
+        kind=Kind.NOT_TRANSLATED,
+        reason=f"everything keeps its last good configuration: {_text(error)}",
         cure="this is a defect of swarm-xds: please report it with the labels of the newest change",
     )

@@ -87,4 +87,10 @@ def shown(value: str) -> str:
 
 def ordered(problems: Iterable[Problem]) -> tuple[Problem, ...]:
     """Return each problem once, worst first and then by service, label and reason."""
-    return tuple(sorted(set(problems), key=lambda p: (-p.severity, p.source, p.service, p.label, p.reason, p.value)))
+    return tuple(sorted(set(problems), key=_order))
+
+
+def _order(problem: Problem) -> tuple[int | str, ...]:
+    """Return every field, so that the order never depends on the order in which problems were found."""
+    p = problem
+    return (-p.severity, p.source, p.service, p.label, p.reason, p.value, p.kind, p.cure)

@@ -1,17 +1,20 @@
 """Labels of the HTTP Routing Mesh, Interlock's forerunner: ``com.docker.ucp.mesh.http[.N]``.
 
-One label holds one route as ``external_route=http://host,internal_port=8080[,sticky_sessions=cookie][,redirect=url]``.
+One label holds one route as ``external_route=http://host,internal_port=8080[,sticky_sessions=cookie]``, or a
+redirect as ``external_route=http://old,redirect=http://new``.
 """
 
+import re
 from dataclasses import dataclass
 
 from swarm_xds.labels import values
-from swarm_xds.labels.intent import BackendIntent, Redirect, RouteIntent
+from swarm_xds.labels.intent import Redirect
 from swarm_xds.labels.keys import HRM
 from swarm_xds.labels.values import BadValueError
 from swarm_xds.problem import Kind, shown
 
 _FIELDS = ("external_route", "internal_port", "sticky_sessions", "redirect")
+_SUFFIX = re.compile(r"(?:\.[A-Za-z0-9_-]{1,63})?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,12 +25,33 @@ class NotServed(Exception):  # noqa: N818 - it is no error of the label's
     reason: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeshRoute:
+    """What one label asks for: requests for a host to a port, or a redirect and nothing else.
+
+    Attributes:
+        today: How it is written with today's labels.
+    """
+
+    name: str
+    host: str
+    port: int = 0
+    cookie: str = ""
+    redirect: Redirect | None = None
+    today: str
+
+
 def is_hrm(label: str) -> bool:
     """Tell whether a label is one of the routing mesh."""
     return label == HRM or label.startswith(f"{HRM}.")
 
 
-def route(label: str, value: str, published: tuple[int, ...]) -> RouteIntent:
+def name(label: str) -> str:
+    """Return the name of a label's route; its dot keeps it apart from the names that users give."""
+    return f"mesh.http{label.removeprefix(HRM)}"
+
+
+def route(label: str, value: str, published: tuple[int, ...]) -> MeshRoute:
     """Return the route of one label.
 
     ``published`` are the container ports that the service publishes; the only one is used if ``internal_port``
@@ -37,30 +61,41 @@ def route(label: str, value: str, published: tuple[int, ...]) -> RouteIntent:
         BadValueError: A field is missing, unknown or bad.
         NotServed: A route by SNI.
     """
+    if not _SUFFIX.fullmatch(label.removeprefix(HRM)):
+        raise BadValueError("the label's ending is not a name", f"write {HRM}.<name>, such as {HRM}.1")
     fields = _fields(value)
     external = fields.get("external_route")
     if external is None:
         raise BadValueError("external_route is missing", "write external_route=http://host,internal_port=8080")
+    host = _host(external)
+    if "redirect" in fields:
+        redirect = values.redirect(external, fields["redirect"])
+        today = f"xds.redirects={external},{fields['redirect']}"
+        return MeshRoute(name=name(label), host=host, redirect=redirect, today=shown(today))
+    port = _port(fields.get("internal_port"), published)
+    cookie = values.cookie(fields["sticky_sessions"]) if "sticky_sessions" in fields else ""
+    today = f"xds.hosts={host} and xds.port={port}"
+    if cookie:
+        today = f"xds.hosts={host}, xds.port={port} and xds.sticky_session_cookie={cookie}"
+    return MeshRoute(name=name(label), host=host, port=port, cookie=cookie, today=shown(today))
+
+
+def _host(external: str) -> str:
     scheme, separator, rest = external.partition("://")
     if scheme == "sni":
         raise NotServed(Kind.NOT_YET_SERVED, f'"{shown(external)}" asks for TLS by SNI, which is not yet served')
     if scheme != "http" or not separator:
         raise BadValueError(f'external_route "{shown(external)}" is neither http:// nor sni://', "write http://host")
-    host = values.host(rest.partition("/")[0].partition(":")[0])
-    name = "hrm" + label.removeprefix(HRM).replace(".", "-")
-    return RouteIntent(
-        name=name,
-        hosts=(host,),
-        redirects=_redirects(fields.get("redirect"), host),
-        backend=BackendIntent(
-            port=_port(fields.get("internal_port"), published),
-            cookie=values.cookie(fields["sticky_sessions"]) if "sticky_sessions" in fields else "",
-        ),
-    )
+    authority, _, path = rest.partition("/")
+    if path:
+        raise BadValueError(f'external_route "{shown(external)}" has a path', "routes of the mesh are whole hosts")
+    return values.host(authority.partition(":")[0])
 
 
 def _fields(value: str) -> dict[str, str]:
     fields: dict[str, str] = {}
+    if len(value) > values.MAX_VALUE:
+        raise BadValueError(f"longer than {values.MAX_VALUE} characters", "write one route in each label")
     for part in value.split(","):
         key, separator, content = (text.strip() for text in part.partition("="))
         if not separator or key not in _FIELDS:
@@ -77,10 +112,3 @@ def _port(value: str | None, published: tuple[int, ...]) -> int:
     if len(published) == 1:
         return published[0]
     raise BadValueError("internal_port is missing and not exactly one port is published", "add internal_port")
-
-
-def _redirects(value: str | None, host: str) -> tuple[Redirect, ...]:
-    if value is None:
-        return ()
-    # "redirect=http://old" sends old to the route's own host; its own host there sends that host elsewhere.
-    return (values.redirect(value, f"http://{host}"),)

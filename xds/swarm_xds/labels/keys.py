@@ -52,6 +52,7 @@ class Key(Generic[T_co]):
         interlock: Whether ``com.docker.lb.<name>`` is read beside ``xds.<name>``.
         needed: Whether a bad value leaves the route out (until then served as last accepted), since serving it
             without the label would send requests where nobody asked; otherwise the default holds.
+        separator: Between the values of a list, each of which ``parse`` takes; empty for a single value.
         idle: Values (lower case) of a key that is not due yet which ask for nothing beyond what is done anyway.
     """
 
@@ -65,12 +66,14 @@ class Key(Generic[T_co]):
     interlock: bool = True
     needed: bool = False
     due: Due = Due.NOW
+    separator: str = ""
     idle: frozenset[str] = frozenset()
 
 
-HOSTS: Key[tuple[str, ...]] = Key(
+HOSTS: Key[str] = Key(
     name="hosts",
-    parse=values.hosts,
+    parse=values.host,
+    separator=",",
     scope=Scope.ROUTE,
     needed=True,
     doc="Comma-separated host names that the route answers for; *.example.org for all below it.",
@@ -111,9 +114,10 @@ CONTEXT_ROOT_REWRITE: Key[bool] = Key(
     default="false",
     example="true",
 )
-REDIRECTS: Key[tuple[Redirect, ...]] = Key(
+REDIRECTS: Key[Redirect] = Key(
     name="redirects",
-    parse=values.redirects,
+    parse=values.redirect_pair,
+    separator=";",
     scope=Scope.ROUTE,
     doc="<source-url>,<target-url>[;...]: 302 from source to target, path and query kept.",
     example="http://old.example.org,http://new.example.org",
@@ -222,9 +226,15 @@ _TLS: tuple[Key[str], ...] = (
     _later("hsts", "Strict-Transport-Security.", scope=Scope.ROUTE),
 )
 
+_OF_BACKEND = frozenset(
+    {
+        *("protocol", "lb", "health.path", "health.interval", "max_connections", "max_pending", "slow_start"),
+        *("locality", "network.via"),
+    }
+)
 # Access rules withhold the route: serving it without them would open what somebody meant to close.
 _LATER: tuple[Key[str], ...] = tuple(
-    _later(name, doc, withhold=withhold, scope=Scope.ROUTE, idle=tuple(idle))
+    _later(name, doc, withhold=withhold, scope=Scope.BACKEND if name in _OF_BACKEND else Scope.ROUTE, idle=tuple(idle))
     for name, doc, withhold, *idle in (
         ("weight", "Share of the traffic among services on one route.", False),
         ("mirror", "Service that gets a copy of each request.", False),
@@ -287,6 +297,14 @@ BY_NAME: Mapping[str, Key[object]] = MappingProxyType(
 _FAMILIES: tuple[tuple[str, Key[object]], ...] = tuple(
     (key.name.removesuffix("*"), key) for key in TABLE if key.name.endswith("*")
 )
+
+
+def of(name: str) -> Key[object]:
+    """Return the key of a name that is known to have one."""
+    key = find(name)
+    if key is None:
+        raise KeyError(name)
+    return key
 
 
 def find(name: str) -> Key[object] | None:

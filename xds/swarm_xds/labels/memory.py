@@ -4,7 +4,7 @@ History, and therefore the one part of this stage that is not a function of the 
 that starts while a label is bad has no earlier form and leaves the route out (docs/adr/003).
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 
 from swarm_xds.labels.intent import RouteIntent, ServiceIntent
@@ -12,35 +12,49 @@ from swarm_xds.problem import Kind, Problem, Severity
 
 
 class Memory:
-    """Remembers the sound routes of each service that still exists."""
+    """Remembers the accepted routes of each service that still exists."""
 
     def __init__(self) -> None:
         self._routes: dict[tuple[str, str], RouteIntent] = {}
 
     def keep_last_good(self, intents: Iterable[ServiceIntent]) -> tuple[tuple[ServiceIntent, ...], tuple[Problem, ...]]:
-        """Put the last accepted form in the place of each doubtful route, and remember those that are sound.
-
-        A route whose labels are taken away is forgotten; a route that is doubtful from its beginning stays as it
-        was parsed.
-        """
+        """Put the last accepted form in the place of each doubtful route that has one."""
         kept: list[ServiceIntent] = []
         problems: list[Problem] = []
-        now: dict[tuple[str, str], RouteIntent] = {}
         for intent in intents:
-            routes = {route.name: route for route in intent.routes}
-            for name in sorted(intent.doubtful):
-                last = self._routes.get((intent.service, name))
-                if last is not None and routes.get(name) != last:
-                    routes[name] = last
-                    problems.append(_still_served(intent.service, last))
-            for name, route in routes.items():
-                if name not in intent.doubtful or (intent.service, name) in self._routes:
-                    now[(intent.service, name)] = route
             if intent.doubtful:
-                intent = replace(intent, routes=tuple(route for _, route in sorted(routes.items())))  # noqa: PLW2901
+                intent, told = self.recall(intent, intent.doubtful)  # noqa: PLW2901
+                problems += told
             kept.append(intent)
-        self._routes = now
         return tuple(kept), tuple(problems)
+
+    def recall(self, intent: ServiceIntent, names: Collection[str]) -> tuple[ServiceIntent, tuple[Problem, ...]]:
+        """Put the last accepted form in the place of the routes of these names; one without stays as it is."""
+        routes = {route.name: route for route in intent.routes}
+        problems: list[Problem] = []
+        for name in sorted(names):
+            last = self._routes.get((intent.service, name))
+            if last is not None and routes.get(name) != last:
+                routes[name] = last
+                problems.append(_still_served(intent.service, last))
+        if not problems:
+            return intent, ()
+        return replace(intent, routes=tuple(route for _, route in sorted(routes.items()))), tuple(problems)
+
+    def accept(self, served: Iterable[tuple[ServiceIntent, Collection[str]]]) -> None:
+        """Remember what is served: each route but the named ones, which keep the form that they had, if any.
+
+        A route whose labels are taken away is forgotten.
+        """
+        now: dict[tuple[str, str], RouteIntent] = {}
+        for intent, doubtful in served:
+            for route in intent.routes:
+                place = (intent.service, route.name)
+                if route.name not in doubtful:
+                    now[place] = route
+                elif place in self._routes:
+                    now[place] = self._routes[place]
+        self._routes = now
 
 
 def _still_served(service: str, route: RouteIntent) -> Problem:

@@ -1,8 +1,7 @@
 """Parsers of label values: text in, a typed value out, or ``BadValueError`` with the reason and the cure."""
 
-import ipaddress
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from enum import StrEnum
 from typing import TypeVar
 from urllib.parse import SplitResult, urlsplit
@@ -13,16 +12,20 @@ from swarm_xds.labels.intent import Redirect
 from swarm_xds.problem import shown
 
 MAX_PORT = 65535
+#: Longest value of a label that is read, in characters.
+MAX_VALUE = 16_384
 _MAX_HOST = 253
-_HOST_LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
+_LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
+_HOST = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
 _PATH = re.compile(r"(?:/(?:[A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2})*)+")
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,256}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,254}")
-_DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,6})?)(ms|s|m|h)")
+_DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,6})?)(ms|s|m|h)")
 _MILLISECONDS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000}
 _MAX_DURATION = 24 * 3_600_000
 
 E = TypeVar("E", bound=StrEnum)
+H = TypeVar("H", bound=Hashable)
 
 
 class BadValueError(ValueError):
@@ -50,25 +53,22 @@ def host(value: str) -> str:
     wildcard, rest = ("*.", name[2:]) if name.startswith("*.") else ("", name)
     if "://" in rest or "/" in rest:
         raise BadValueError(f'"{shown(value)}" is a URL, not a host name', "leave out the scheme and the path")
+    if rest.startswith("[") or rest.count(":") > 1:
+        raise BadValueError(f'"{shown(value)}" is an IPv6 address, not a host name', "use a host name")
     if ":" in rest:
         raise BadValueError(f'"{shown(value)}" has a port', "leave it out: a host is served on every port of the edge")
     if "*" in rest:
         raise BadValueError(f'"{shown(value)}" has a * that is not a whole first label', "write *.example.org")
-    if not rest.isascii():
+    if not rest.isascii() and len(rest) <= _MAX_HOST:
         try:
             rest = idna.encode(rest, uts46=True).decode("ascii")
         except idna.IDNAError as error:
             raise BadValueError(f'"{shown(value)}" is no international host name: {error}') from error
-    if len(rest) > _MAX_HOST or not all(_HOST_LABEL.fullmatch(label) for label in rest.split(".")):
+    if len(rest) > _MAX_HOST or not _HOST.fullmatch(rest):
         raise BadValueError(
             f'"{shown(value)}" is no host name', "use letters, digits, hyphens and dots, such as example.org"
         )
     return wildcard + rest
-
-
-def hosts(value: str) -> tuple[str, ...]:
-    """Return each host of a comma-separated list once, sorted."""
-    return tuple(sorted({host(name) for name in value.split(",") if name.strip()} or {host("")}))
 
 
 def port(value: str) -> int:
@@ -162,15 +162,15 @@ def text(value: str) -> str:
     return value
 
 
-def redirects(value: str) -> tuple[Redirect, ...]:
-    """Return the redirects of ``<source-url>,<target-url>[;<source-url>,<target-url>...]``, sorted by source."""
-    found = [_redirect(pair) for pair in value.split(";") if pair.strip()]
-    if not found:
-        raise BadValueError("no redirect in it", "write http://old.example.org,http://new.example.org")
-    sources = [(each.scheme, each.host, each.path) for each in found]
-    if len(set(sources)) != len(sources):
-        raise BadValueError("one source is redirected to two targets", "keep one target for each source")
-    return tuple(sorted(found))
+def redirect_pair(value: str) -> Redirect:
+    """Return the redirect of ``<source-url>,<target-url>``."""
+    urls = [url.strip() for url in value.split(",")]
+    if len(urls) != 2 or not all(urls):  # noqa: PLR2004
+        raise BadValueError(
+            f'"{shown(value.strip())}" is not a source and a target',
+            "write http://old.example.org,http://new.example.org",
+        )
+    return redirect(urls[0], urls[1])
 
 
 def redirect(source_url: str, target_url: str) -> Redirect:
@@ -203,13 +203,6 @@ def redirect(source_url: str, target_url: str) -> Redirect:
     )
 
 
-def _redirect(pair: str) -> Redirect:
-    urls = [url.strip() for url in pair.split(",")]
-    if len(urls) != 2 or not all(urls):  # noqa: PLR2004
-        raise BadValueError(f'"{shown(pair)}" is not a source and a target', "write <source-url>,<target-url>")
-    return redirect(urls[0], urls[1])
-
-
 def _target_host(target: SplitResult) -> str:
     name = host(target.hostname or "")
     if name.startswith("*."):
@@ -235,15 +228,6 @@ def _within(target: str, source: str) -> bool:
     return source in {"/", target} or target.startswith(f"{source}/")
 
 
-def is_address(value: str) -> bool:
-    """Tell whether ``value`` is an IP address rather than a name."""
-    try:
-        ipaddress.ip_address(value)
-    except ValueError:
-        return False
-    return True
-
-
-def unique(values: Iterable[str]) -> tuple[str, ...]:
+def unique(values: Iterable[H]) -> tuple[H, ...]:
     """Return each value once, in the order of first appearance."""
     return tuple(dict.fromkeys(values))

@@ -1,115 +1,111 @@
-"""Claims of services on one host and path, and how they are settled.
+"""Claims of services on one host, and how they are settled.
 
 Several services may claim one host and path: their tasks share the traffic in proportion to their number. What
 can only hold for the whole route is the oldest service's choice (labels.md, "One host and path, several services").
 """
 
+from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from swarm_xds.labels import Redirect as RedirectIntent
-from swarm_xds.labels import RouteIntent, Sticky
-from swarm_xds.model import BackendShare, CookieHash, Forward, RedirectTo, Route, SourceHash
+from swarm_xds.model import BackendShare, CookieHash, Forward, RedirectTo, Route, SourceHash, VirtualHost
 from swarm_xds.problem import Kind, Problem, Severity
-from swarm_xds.swarm import Service
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
-    """One service's wish for one host and path: a backend with so many running tasks, or a redirect."""
+    """One service's wish for one host and path: a backend with so many running tasks, or a redirect.
 
-    service: Service
-    route: RouteIntent
+    Attributes:
+        route: Name of the service's route, empty for the unnamed one.
+        source: File that the service stands in.
+    """
+
+    service: str
+    created: int
+    route: str
+    source: str
+    path: str
     backend: str = ""
     running: int = 0
-    redirect: RedirectIntent | None = None
+    strip_prefix: bool = False
+    hash_by: CookieHash | SourceHash | None = None
+    redirect: RedirectTo | None = None
 
     @property
-    def seniority(self) -> tuple[int, str, str]:
-        """Sort key: the oldest service first, then by name."""
-        return (self.service.created, self.service.name, self.route.name)
+    def seniority(self) -> tuple[int, str, bool, str]:
+        """Sort key: the oldest service first, then by name; of one service its redirect first."""
+        return (self.created, self.service, self.redirect is None, self.route)
 
 
-def settle(host: str, path: str, claims: list[Claim]) -> tuple[Route, tuple[Problem, ...]]:
-    """Return the one route that all claims on a host and path come to, and what each loser has to know."""
-    problems: list[Problem] = []
-    claims = sorted(claims, key=lambda claim: claim.seniority)
-    oldest = claims[0]
-    own_redirect = next((claim for claim in claims if claim.redirect and claim.service.id == oldest.service.id), None)
-    if own_redirect is not None and own_redirect.redirect is not None:
-        problems += [_lost(claim, host, path, own_redirect) for claim in claims if claim is not own_redirect]
-        names = (own_redirect.service.name,)
-        return Route(path=path, action=_redirect(own_redirect.redirect), services=names), tuple(problems)
-    forwards: list[Claim] = []
+def virtual_host(claimed: tuple[str, Iterable[Claim]]) -> tuple[VirtualHost, tuple[Problem, ...]]:
+    """Return all routes of a host, the longest path first, and what each loser has to know."""
+    host, claims = claimed
+    by_path: dict[str, list[Claim]] = defaultdict(list)
     for claim in claims:
-        rival = next((other for other in forwards if other.service.id == claim.service.id), None)
+        by_path[claim.path].append(claim)
+    routes: list[Route] = []
+    problems: list[Problem] = []
+    for path in sorted(by_path, key=lambda path: (-len(path), path)):
+        route, conflicts = _settle(host, path, by_path[path])
+        routes.append(route)
+        problems += conflicts
+    return VirtualHost(host=host, routes=tuple(routes)), tuple(problems)
+
+
+def _settle(host: str, path: str, claims: list[Claim]) -> tuple[Route, list[Problem]]:
+    """Return the one route that all claims on a host and path come to."""
+    oldest, *others = claims if len(claims) == 1 else sorted(claims, key=lambda claim: claim.seniority)
+    if oldest.redirect is not None:
+        # Services that say the same, as the two of a canary do, are no conflict.
+        lost = [claim for claim in others if claim.redirect != oldest.redirect]
+        route = Route(path=path, action=oldest.redirect, services=(oldest.service,))
+        return route, [_lost(claim, host, oldest) for claim in lost]
+    problems: list[Problem] = []
+    forwards = {oldest.service: oldest}
+    for claim in others:
+        rival = forwards.get(claim.service)
         if claim.redirect is not None or rival is not None:
-            problems.append(_lost(claim, host, path, rival or oldest))
+            problems.append(_lost(claim, host, rival or oldest))
         else:
-            forwards.append(claim)
-    problems += [problem for claim in forwards[1:] for problem in _different_options(oldest, claim, host, path)]
-    total = sum(claim.running for claim in forwards)
-    shares = tuple(sorted(BackendShare(claim.backend, claim.running if total else 1) for claim in forwards))
-    forward = Forward(backends=shares, strip_prefix=oldest.route.strip_prefix, hash_by=hash_by(oldest.route))
-    return Route(path=path, action=forward, services=tuple(claim.service.name for claim in forwards)), tuple(problems)
+            forwards[claim.service] = claim
+            problems += _different_options(oldest, claim, host)
+    total = sum(claim.running for claim in forwards.values())
+    shares = sorted(BackendShare(claim.backend, claim.running if total else 1) for claim in forwards.values())
+    if len(shares) == 1:
+        shares = [BackendShare(oldest.backend, 1)]
+    forward = Forward(backends=tuple(shares), strip_prefix=oldest.strip_prefix, hash_by=oldest.hash_by)
+    return Route(path=path, action=forward, services=tuple(forwards)), problems
 
 
-def hash_by(route: RouteIntent) -> CookieHash | SourceHash | None:
-    """Return what keeps a client on a task, if anything does."""
-    backend = route.backend
-    if backend is None:
-        return None
-    if backend.cookie:
-        return CookieHash(backend.cookie, backend.sticky is Sticky.GENERATED)
-    return SourceHash() if backend.ip_hash else None
-
-
-def _redirect(redirect: RedirectIntent) -> RedirectTo:
-    return RedirectTo(
-        scheme=redirect.target_scheme,
-        host=redirect.target_host,
-        port=redirect.target_port,
-        path=redirect.target_path,
-    )
-
-
-def _different_options(oldest: Claim, claim: Claim, host: str, path: str) -> list[Problem]:
+def _different_options(oldest: Claim, claim: Claim, host: str) -> list[Problem]:
     different = []
-    if claim.route.strip_prefix != oldest.route.strip_prefix:
+    if claim.strip_prefix != oldest.strip_prefix:
         different.append("context_root_rewrite")
-    if hash_by(claim.route) != hash_by(oldest.route):
+    if claim.hash_by != oldest.hash_by:
         different.append("stickiness")
     return [
         _problem(
             claim,
             Severity.WARNING,
-            f"{what} for {host}{path} differs from that of the older service {oldest.service.name}, which holds",
+            f"{what} for {host}{claim.path} differs from that of the older service {oldest.service}, which holds",
             "give both services the same labels",
         )
         for what in different
     ]
 
 
-def _lost(claim: Claim, host: str, path: str, winner: Claim) -> Problem:
-    if claim.service.id == winner.service.id:
-        what = (
-            "redirect"
-            if winner.redirect is not None
-            else f'route "{winner.route.name}"'
-            if winner.route.name
-            else "route"
-        )
-        reason = f"{host}{path} is claimed twice by this service; its {what} holds"
+def _lost(claim: Claim, host: str, winner: Claim) -> Problem:
+    place = f"{host}{claim.path}"
+    if claim.service == winner.service:
+        what = f'route "{winner.route}"' if winner.route else "unnamed route"
+        reason = f"{place} is claimed twice by this service; its {'redirect' if winner.redirect else what} holds"
         return _problem(claim, Severity.WARNING, reason, "keep one of the two")
-    reason = f"{host}{path} belongs to the older service {winner.service.name}, so this claim has no effect"
+    reason = f"{place} belongs to the older service {winner.service}, so this claim has no effect"
     return _problem(claim, Severity.ERROR, reason, "redirect another host or path, or take the older claim away")
 
 
 def _problem(claim: Claim, severity: Severity, reason: str, cure: str) -> Problem:
     return Problem(
-        severity=severity,
-        kind=Kind.CONFLICT,
-        service=claim.service.name,
-        reason=reason,
-        cure=cure,
-        source=claim.service.source,
+        severity=severity, kind=Kind.CONFLICT, service=claim.service, reason=reason, cure=cure, source=claim.source
     )

@@ -1,9 +1,8 @@
 """From a service's network and tasks to the endpoints of a backend."""
 
 import difflib
-import ipaddress
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from swarm_xds.labels import BackendIntent, BackendMode
 from swarm_xds.model import Endpoint
@@ -18,7 +17,7 @@ class Reached:
     Attributes:
         endpoints: Sorted, each once; none while no task runs.
         by_name: One of them is a host name.
-        running: Tasks that may take traffic: the backend's natural weight.
+        running: Tasks that can take traffic: the backend's natural weight.
     """
 
     endpoints: tuple[Endpoint, ...] = ()
@@ -61,39 +60,37 @@ def reach(
     Raises:
         UnreachableError: No network can be chosen without guessing, or there is no virtual IP.
     """
-    if not backend.network and any(_in_host_mode(port.target, port.mode, backend) for port in service.ports):
+    if not backend.network and backend.mode is BackendMode.TASK and _publishes(service, backend):
         return _by_host_port(service, backend, around), ()
     network = _network(service, backend, around)
     shared = around.fleets is None or network.id in around.fleets.get(fleet, frozenset())
     if not shared:
-        return Reached(running=_running(service)), (_not_shared(service, fleet, network, around),)
+        return Reached(), (_not_shared(service, fleet, network, around),)
     if backend.mode is BackendMode.VIP:
         return _by_virtual_ip(service, backend, network), ()
-    found = {
-        Endpoint(address, task.port or backend.port)
-        for task in service.tasks
-        if task.serving
-        for network_id, address in task.addresses
-        if network_id == network.id
-    }
-    return _reached(found, service), ()
+    return _reached(
+        [
+            Endpoint(address, task.port or backend.port)
+            for task in service.tasks
+            if task.serving
+            for network_id, address in task.addresses
+            if network_id == network.id
+        ]
+    ), ()
 
 
-def _reached(found: set[Endpoint], service: Service) -> Reached:
-    by_name = any(not _is_address(endpoint.address) for endpoint in found)
-    return Reached(endpoints=tuple(sorted(found)), by_name=by_name, running=_running(service))
+def _reached(found: list[Endpoint]) -> Reached:
+    by_name = any(_is_name(endpoint.address) for endpoint in found)
+    return Reached(endpoints=tuple(sorted(set(found))), by_name=by_name, running=len(found))
 
 
-def _running(service: Service) -> int:
-    return sum(task.serving for task in service.tasks)
+def _is_name(address: str) -> bool:
+    """Tell a host name from an IP address. Sources give nothing else, and ``ipaddress`` would cost ten times more."""
+    return ":" not in address and not address.replace(".", "").isdigit()
 
 
-def _is_address(value: str) -> bool:
-    try:
-        ipaddress.ip_address(value)
-    except ValueError:
-        return False
-    return True
+def _publishes(service: Service, backend: BackendIntent) -> bool:
+    return any(_in_host_mode(port.target, port.mode, backend) for port in service.ports)
 
 
 def _in_host_mode(target: int, mode: PublishMode, backend: BackendIntent) -> bool:
@@ -101,14 +98,15 @@ def _in_host_mode(target: int, mode: PublishMode, backend: BackendIntent) -> boo
 
 
 def _by_host_port(service: Service, backend: BackendIntent, around: Surroundings) -> Reached:
-    found = {
-        Endpoint(around.nodes[task.node_id].address, port.published)
-        for task in service.tasks
-        if task.serving and task.node_id in around.nodes
-        for port in task.host_ports
-        if _in_host_mode(port.target, port.mode, backend) and port.published
-    }
-    return _reached(found, service)
+    return _reached(
+        [
+            Endpoint(around.nodes[task.node_id].address, port.published)
+            for task in service.tasks
+            if task.serving and task.node_id in around.nodes
+            for port in task.host_ports
+            if _in_host_mode(port.target, port.mode, backend) and port.published
+        ]
+    )
 
 
 def _by_virtual_ip(service: Service, backend: BackendIntent, network: Network) -> Reached:
@@ -122,8 +120,8 @@ def _by_virtual_ip(service: Service, backend: BackendIntent, network: Network) -
                 "use endpoint mode vip, or backend_mode task",
             )
         )
-    found = {Endpoint(address, backend.port)} if _running(service) else set()
-    return _reached(found, service)
+    running = sum(task.serving for task in service.tasks)
+    return replace(_reached([Endpoint(address, backend.port)] if running else []), running=running)
 
 
 def _network(service: Service, backend: BackendIntent, around: Surroundings) -> Network:

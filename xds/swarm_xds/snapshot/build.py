@@ -1,8 +1,11 @@
 """From messages to a snapshot that is whole: every reference in it has its resource."""
 
+from collections.abc import Callable, Sequence
 from functools import partial
+from operator import attrgetter
 
 from envoy.config.cluster.v3 import cluster_pb2
+from envoy.config.route.v3 import route_components_pb2
 from google.protobuf.message import Message
 
 from swarm_xds.memo import Memo
@@ -14,64 +17,52 @@ class InconsistentError(Exception):
     """A reference in a snapshot leads nowhere, or a resource is referred to by nobody: a defect, never bad input."""
 
 
-class _Same:
-    """Compares by identity: messages are never changed, and comparing their content costs more than making them."""
-
-    __slots__ = ("message",)
-
-    def __init__(self, message: Message) -> None:
-        self.message = message
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Same) and other.message is self.message
-
-    __hash__ = None  # type: ignore[assignment]
-
-
 def snapshot(messages: FleetMessages, memo: Memo) -> Snapshot:
     """Return a fleet's snapshot.
 
     Raises:
         InconsistentError: See there.
     """
-    check(messages)
-    kinds = {
-        CLUSTER: [(each.name, each) for each in messages.clusters],
-        ENDPOINT: [(each.cluster_name, each) for each in messages.endpoints],
-        LISTENER: [(each.name, each) for each in messages.listeners],
-        ROUTE: [(each.name, each) for each in messages.routes],
+    check(messages, memo)
+    kinds: dict[str, Sequence[Message]] = {
+        CLUSTER: messages.clusters,
+        ENDPOINT: messages.endpoints,
+        LISTENER: messages.listeners,
+        ROUTE: messages.routes,
     }
-    return Snapshot(
-        {
-            type_url: Resources(_resource(type_url, name, message, memo) for name, message in named)
-            for type_url, named in kinds.items()
-        }
-    )
+    return Snapshot({type_url: _resources(messages.fleet, type_url, each, memo) for type_url, each in kinds.items()})
 
 
-def check(messages: FleetMessages) -> None:
+def check(messages: FleetMessages, memo: Memo) -> None:
     """Raise ``InconsistentError`` unless clusters, endpoints and routes name each other exactly."""
     clusters = {cluster.name for cluster in messages.clusters}
     by_eds = {cluster.name for cluster in messages.clusters if cluster.type == cluster_pb2.Cluster.EDS}
     assigned = {assignment.cluster_name for assignment in messages.endpoints}
     if by_eds != assigned:
         raise InconsistentError(f"clusters and endpoints differ by {sorted(by_eds ^ assigned)}")
-    routed: set[str] = set()
-    for configuration in messages.routes:
-        for host in configuration.virtual_hosts:
-            for route in host.routes:
-                if route.HasField("route"):
-                    shares = route.route.weighted_clusters.clusters
-                    routed.update([each.name for each in shares] or [route.route.cluster])
+    hosts = ((host.name, host) for host in messages.virtual_hosts)
+    routed = set[str]().union(*memo.each(("routed", messages.fleet), None, hosts, _routed, identical=True))
     if routed != clusters:
         raise InconsistentError(f"routes and clusters differ by {sorted(routed ^ clusters)}")
 
 
-def _resource(type_url: str, name: str, message: Message, memo: Memo) -> Resource:
-    # The slot has the message in it, since several fleets may have a resource of one name.
-    make = partial(_serialised, name, message)
-    return memo.keep((type_url, name, id(message)), _Same(message), make)
+def _routed(host: route_components_pb2.VirtualHost) -> set[str]:
+    """Return the clusters that a host's routes name."""
+    names: set[str] = set()
+    for route in host.routes:
+        if route.HasField("route"):
+            shares = route.route.weighted_clusters.clusters
+            names.update([share.name for share in shares] or [route.route.cluster])
+    return names
 
 
-def _serialised(name: str, message: Message) -> Resource:
-    return Resource.of(name, message.SerializeToString(deterministic=True))
+def _resources(fleet: str, type_url: str, messages: Sequence[Message], memo: Memo) -> Resources:
+    name = attrgetter("cluster_name" if type_url == ENDPOINT else "name")
+    named = ((name(message), message) for message in messages)
+    # Messages are never changed, and comparing their content costs more than making them.
+    made = tuple(memo.each((type_url, fleet), None, named, partial(_resource, name), identical=True))
+    return memo.keep(("all", type_url, fleet), made, partial(Resources, made))
+
+
+def _resource(name: Callable[[Message], str], message: Message) -> Resource:
+    return Resource.of(name(message), message.SerializeToString(deterministic=True))

@@ -54,11 +54,9 @@ class Resources(Mapping[str, Resource]):
             names = [resource.name for resource in ordered]
             twice = next(name for name, following in itertools.pairwise(names) if name == following)
             raise ValueError(f"two resources are named {twice!r}")
-        digest = hashlib.sha256()
-        for resource in ordered:
-            digest.update(f"{len(resource.name)}:{resource.name}{resource.version}".encode())
+        every = "".join([f"{len(resource.name)}:{resource.name}{resource.version}" for resource in ordered])
         #: Hash over all names and versions: the ``version_info`` of the state of the world.
-        self.version: str = digest.hexdigest()[:16]
+        self.version: str = hashlib.sha256(every.encode()).hexdigest()[:16]
 
     def __getitem__(self, name: str) -> Resource:
         return self._items[name]

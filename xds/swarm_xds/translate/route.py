@@ -10,7 +10,7 @@ from envoy.type.matcher.v3 import regex_pb2
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.wrappers_pb2 import UInt32Value
 
-from swarm_xds.model import CookieHash, EdgeOptions, Forward, RedirectTo, Route, VirtualHost
+from swarm_xds.model import CookieHash, EdgeOptions, Forward, RedirectTo, VirtualHost
 from swarm_xds.translate.names import HTTP
 from swarm_xds.translate.wire import packed
 
@@ -38,50 +38,55 @@ def retry_policy() -> route_components_pb2.RetryPolicy:
     )
 
 
+#: What all hosts have in common; copied, never changed.
+_COMMON = route_components_pb2.VirtualHost(retry_policy=retry_policy())
+
+
 def route_configuration(
     virtual_hosts: Iterable[route_components_pb2.VirtualHost], options: EdgeOptions
 ) -> route_pb2.RouteConfiguration:
     """Return the routes of the plain HTTP listener, with an answer to hosts that nobody claims."""
-    every = list(virtual_hosts)
-    if not any(_ANY_HOST in each.domains for each in every):
-        every.append(_unknown_host(options))
-    return route_pb2.RouteConfiguration(
+    message = route_pb2.RouteConfiguration(
         name=HTTP,
-        virtual_hosts=every,
         # The port of the Host header is the client's matter: it is ignored here and passed on as it came.
         ignore_port_in_host_matching=True,
         request_headers_to_add=[_overwrite("x-forwarded-host", "%REQ(:AUTHORITY)%")],
     )
+    message.virtual_hosts.extend(virtual_hosts)
+    rest = next((each for each in message.virtual_hosts if each.name == _ANY_HOST), None)
+    if rest is None:
+        rest = message.virtual_hosts.add(name=_ANY_HOST, domains=[_ANY_HOST])
+    if not any(each.match.prefix == "/" for each in rest.routes):
+        _match(rest.routes.add(), "/").direct_response.status = options.unknown_host_status
+    return message
 
 
 def virtual_host(host: VirtualHost) -> route_components_pb2.VirtualHost:
     """Return a host and its routes, in the model's order: Envoy takes the first that matches."""
-    return route_components_pb2.VirtualHost(
-        name=host.host,
-        domains=[host.host],
-        routes=[_route(each) for each in host.routes],
-        retry_policy=retry_policy(),
-    )
-
-
-def _route(route: Route) -> route_components_pb2.Route:
-    message = route_components_pb2.Route(match=_match(route.path))
-    if isinstance(route.action, Forward):
-        message.route.CopyFrom(_forward(route.action, route.path))
-    else:
-        message.redirect.CopyFrom(_redirect(route.action, route.path))
+    message = route_components_pb2.VirtualHost()
+    message.CopyFrom(_COMMON)
+    message.name = host.host
+    message.domains.append(host.host)
+    for route in host.routes:
+        added = _match(message.routes.add(), route.path)
+        if isinstance(route.action, Forward):
+            _forward(added.route, route.action, route.path)
+        else:
+            added.redirect.CopyFrom(_redirect(route.action, route.path))
     return message
 
 
-def _match(path: str) -> route_components_pb2.RouteMatch:
+def _match(route: route_components_pb2.Route, path: str) -> route_components_pb2.Route:
     if path == "/":
-        return route_components_pb2.RouteMatch(prefix="/")
-    return route_components_pb2.RouteMatch(path_separated_prefix=path)
+        route.match.prefix = path
+    else:
+        route.match.path_separated_prefix = path
+    return route
 
 
-def _forward(forward: Forward, path: str) -> route_components_pb2.RouteAction:
+def _forward(message: route_components_pb2.RouteAction, forward: Forward, path: str) -> None:
     # No limit for a whole response: downloads and streams take as long as they take; silence has its own limit.
-    message = route_components_pb2.RouteAction(timeout=Duration())
+    message.timeout.SetInParent()
     if len(forward.backends) == 1:
         message.cluster = forward.backends[0].backend
     else:
@@ -89,19 +94,20 @@ def _forward(forward: Forward, path: str) -> route_components_pb2.RouteAction:
             message.weighted_clusters.clusters.add(name=share.backend, weight=UInt32Value(value=share.weight))
     if forward.strip_prefix:
         message.regex_rewrite.CopyFrom(_without_prefix(path, "/"))
-    if forward.hash_by is not None:
-        policy = message.hash_policy.add()
-        if isinstance(forward.hash_by, CookieHash):
-            policy.cookie.name = forward.hash_by.name
-            if forward.hash_by.generated:
-                policy.cookie.ttl.SetInParent()
-                policy.cookie.path = "/"
-        else:
-            policy.connection_properties.source_ip = True
-        if len(forward.backends) > 1:
-            # Else a client would be kept on a task of each service, and moved between the services.
-            message.weighted_clusters.use_hash_policy.value = True
-    return message
+    if forward.hash_by is None:
+        return
+    policy = message.hash_policy.add()
+    if isinstance(forward.hash_by, CookieHash):
+        policy.cookie.name = forward.hash_by.name
+        if forward.hash_by.generated:
+            # Present and zero: a cookie for as long as the browser's session lasts.
+            policy.cookie.ttl.SetInParent()
+            policy.cookie.path = "/"
+    else:
+        policy.connection_properties.source_ip = True
+    if len(forward.backends) > 1:
+        # Else a client would be kept on a task of each service, and moved between the services.
+        message.weighted_clusters.use_hash_policy.value = True
 
 
 def _redirect(redirect: RedirectTo, path: str) -> route_components_pb2.RedirectAction:
@@ -125,13 +131,6 @@ def _without_prefix(path: str, replacement: str) -> regex_pb2.RegexMatchAndSubst
         # In the pattern's language a backslash begins a group's number.
         pattern, substitution = f"^{prefix}(/|$)", rf"{replacement}\1"
     return regex_pb2.RegexMatchAndSubstitute(pattern=regex_pb2.RegexMatcher(regex=pattern), substitution=substitution)
-
-
-def _unknown_host(options: EdgeOptions) -> route_components_pb2.VirtualHost:
-    message = route_components_pb2.VirtualHost(name=_ANY_HOST, domains=[_ANY_HOST])
-    route = message.routes.add(match=_match("/"))
-    route.direct_response.status = options.unknown_host_status
-    return message
 
 
 def _overwrite(name: str, value: str) -> base_pb2.HeaderValueOption:

@@ -1,0 +1,170 @@
+"""Labels sorted by what they speak of: each text under its route and key, or a problem that says why not."""
+
+import difflib
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from swarm_xds.labels import hrm, keys
+from swarm_xds.labels.keys import Due, Key, Scope
+from swarm_xds.problem import Kind, Problem, Severity, shown
+from swarm_xds.swarm import Service
+
+#: Name of the route, empty for the unnamed one, and name of the key.
+Place = tuple[str, str]
+_ROUTE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
+#: After so many problems, and for longer names, nobody needs a "did you mean", which takes its time.
+_GUESSES, _LONGEST_GUESS = 100, 64
+
+
+@dataclass(slots=True)
+class Filed:
+    """The labels of one service on their way from text to values.
+
+    Attributes:
+        texts: Label and value of each known key.
+        later: Those that are not yet served.
+        mesh: Label and value of each label of the HTTP routing mesh.
+        read: Places whose value was looked at.
+        doubtful: Routes with a label that could not be read.
+        spoilt: Those that cannot be served without it.
+    """
+
+    service: Service
+    problems: list[Problem] = field(default_factory=list)
+    texts: dict[Place, tuple[str, str]] = field(default_factory=dict)
+    later: dict[Place, Key[object]] = field(default_factory=dict)
+    mesh: list[tuple[str, str]] = field(default_factory=list)
+    read: set[Place] = field(default_factory=set)
+    doubtful: set[str] = field(default_factory=set)
+    spoilt: set[str] = field(default_factory=set)
+
+    def problem(
+        self, severity: Severity, kind: Kind, label: str, reason: str, cure: str = "", *, value: str = ""
+    ) -> None:
+        """Add a problem with a label."""
+        self.problems.append(
+            Problem(
+                severity=severity,
+                kind=kind,
+                service=self.service.name,
+                label=shown(label),
+                value=shown(value),
+                reason=reason,
+                cure=cure,
+                source=self.service.source,
+            )
+        )
+
+    def places(self, route: str) -> dict[str, Place]:
+        """Return where a route's values stand, by key: keys of the backend fall back to the unnamed ones."""
+        if not route:
+            return {place[1]: place for place in self.texts if not place[0]}
+        unnamed = {
+            name: ("", name) for of_route, name in self.texts if not of_route and keys.of(name).scope is Scope.BACKEND
+        }
+        return unnamed | {place[1]: place for place in self.texts if place[0] == route}
+
+
+def file(service: Service) -> Filed:
+    """Return a service's labels by route and key, with a problem for each that has no place."""
+    filed = Filed(service)
+    for label, value in service.labels:
+        if label.startswith(keys.INTERLOCK):
+            _file(filed, "", label.removeprefix(keys.INTERLOCK), label, value)
+        elif label.startswith(keys.ROUTE):
+            _file_named(filed, label, value)
+        elif label.startswith(keys.XDS):
+            _file(filed, "", label.removeprefix(keys.XDS), label, value)
+        elif hrm.is_hrm(label):
+            filed.mesh.append((label, value))
+    return filed
+
+
+def withheld(filed: Filed, routes: frozenset[str]) -> set[str]:
+    """Report each key that is not yet served; return those of ``routes`` that must not be served without one."""
+    out: set[str] = set()
+    for place, key in filed.later.items():
+        label, value = filed.texts[place]
+        filed.read.add(place)
+        if value.strip().lower() in key.idle:
+            continue
+        reason = "this label is not yet served"
+        if key.due is Due.WITHHOLD:
+            reason += ", and the route is left out: without it, it would do what nobody asked for"
+            out |= _withheld_by(filed, place, key, routes)
+        filed.problem(Severity.ERROR, Kind.NOT_YET_SERVED, label, reason, "take the label away", value=value)
+    return out
+
+
+def _withheld_by(filed: Filed, place: Place, key: Key[object], routes: frozenset[str]) -> set[str]:
+    """Return the routes that a label speaks of: its own, and for the unnamed one those that fall back to it.
+
+    An access rule without a route of its own was meant for something, so it closes all of them.
+    """
+    route, name = place
+    if route in routes and (route or key.scope is Scope.ROUTE):
+        return {route}
+    return {each for each in routes if not route and (each == route or (each, name) not in filed.texts)}
+
+
+def _file_named(filed: Filed, label: str, value: str) -> None:
+    route, _, name = label.removeprefix(keys.ROUTE).partition(".")
+    if _ROUTE_NAME.fullmatch(route) and name:
+        _file(filed, route, name, label, value)
+        return
+    filed.problem(
+        Severity.ERROR,
+        Kind.UNKNOWN_KEY,
+        label,
+        "not a label of a named route",
+        "write xds.route.<name>.<key>, the name of letters, digits, hyphens and underscores",
+        value=value,
+    )
+
+
+def _file(filed: Filed, route: str, name: str, label: str, value: str) -> None:
+    key = keys.find(name)
+    if key is None or (not key.interlock and label.startswith(keys.INTERLOCK)):
+        _unknown(filed, name, label, value, key)
+        return
+    # A family such as cors.* has many names; an alias is the same place as its key.
+    place = (route, name if key.name.endswith("*") else key.name)
+    other = filed.texts.get(place)
+    if other is None:
+        filed.texts[place] = (label, value)
+        if key.due is not Due.NOW:
+            filed.later[place] = key
+        return
+    winner, loser = sorted((other, (label, value)), key=lambda each: _precedence(key, each[0]))
+    filed.texts[place] = winner
+    filed.problem(
+        Severity.WARNING,
+        Kind.DUPLICATE,
+        loser[0],
+        f"{winner[0]} is the same label in another spelling, and wins",
+        "keep one of the two",
+        value=loser[1],
+    )
+
+
+def _precedence(key: Key[object], label: str) -> tuple[bool, bool]:
+    return (label.startswith(keys.INTERLOCK), not label.endswith(f".{key.name}"))
+
+
+def _unknown(filed: Filed, name: str, label: str, value: str, key: Key[object] | None) -> None:
+    prefix = label[: len(label) - len(name)]
+    named_route = prefix == keys.INTERLOCK and name.startswith("route.")
+    if named_route or key is not None:
+        reason, cure = "Interlock has no such label", f"write {keys.XDS}{name if key is None else key.name}"
+    else:
+        guess = next(_guesses(filed, prefix, name), None)
+        reason, cure = "there is no such label", f"did you mean {prefix}{guess}?" if guess else "take it away"
+    filed.problem(Severity.ERROR, Kind.UNKNOWN_KEY, label, reason, shown(cure), value=value)
+
+
+def _guesses(filed: Filed, prefix: str, name: str) -> Iterator[str]:
+    if len(name) > _LONGEST_GUESS or len(filed.problems) >= _GUESSES:
+        return
+    known = [each for each, key in keys.BY_NAME.items() if key.interlock or prefix != keys.INTERLOCK]
+    yield from difflib.get_close_matches(name.lower().replace("-", "_"), known, n=1)

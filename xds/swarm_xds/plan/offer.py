@@ -1,0 +1,105 @@
+"""What one service brings to the fleets: its backends, and its claims on hosts and paths."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from swarm_xds.labels import Redirect as RedirectIntent
+from swarm_xds.labels import RouteIntent, ServiceIntent, Sticky
+from swarm_xds.model import Backend, CookieHash, Outlier, RedirectTo, SourceHash
+from swarm_xds.plan.claims import Claim
+from swarm_xds.plan.reach import Surroundings, UnreachableError, reach
+from swarm_xds.problem import Problem
+from swarm_xds.swarm import Service
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offer:
+    """One service's part of the plan.
+
+    Attributes:
+        backends: ``(fleet, backend)``.
+        claims: ``(fleet, host, claim)``.
+        rejected: Names of routes whose labels leave open how the tasks are reached; they are left out.
+    """
+
+    backends: tuple[tuple[str, Backend], ...] = ()
+    claims: tuple[tuple[str, str, Claim], ...] = ()
+    rejected: frozenset[str] = frozenset()
+    problems: tuple[Problem, ...] = ()
+
+
+def offer(asked: tuple[Service, ServiceIntent], default_fleet: str, around: Surroundings) -> Offer:
+    """Return what a service brings, whatever the others bring."""
+    service, intent = asked
+    backends: list[tuple[str, Backend]] = []
+    claims: list[tuple[str, str, Claim]] = []
+    rejected: set[str] = set()
+    problems: list[Problem] = []
+    for route in intent.routes:
+        fleet = route.fleet or default_fleet
+        if route.redirects:
+            claims += [(fleet, host, claim) for host, claim in _redirects(service, route)]
+        if route.backend is None:
+            continue
+        try:
+            reached, told = reach(service, route.backend, fleet, around)
+        except UnreachableError as error:
+            rejected.add(route.name)
+            problems.append(error.problem)
+            continue
+        problems += told
+        hash_by = _hash_by(route)
+        backend = Backend(
+            name=f"{service.name}/{route.name}" if route.name else service.name,
+            service=service.name,
+            endpoints=reached.endpoints,
+            by_name=reached.by_name,
+            consistent_hash=hash_by is not None,
+            outlier=Outlier(consecutive=route.backend.max_fails, base_ejection=route.backend.fail_timeout),
+        )
+        backends.append((fleet, backend))
+        claim = Claim(
+            service=service.name,
+            created=service.created,
+            route=route.name,
+            source=service.source,
+            path=route.path,
+            backend=backend.name,
+            running=reached.running,
+            strip_prefix=route.strip_prefix,
+            hash_by=hash_by,
+        )
+        claims += [(fleet, host, claim) for host in route.hosts]
+    return Offer(backends=tuple(backends), claims=tuple(claims), rejected=frozenset(rejected), problems=tuple(problems))
+
+
+def _redirects(service: Service, route: RouteIntent) -> Iterator[tuple[str, Claim]]:
+    for redirect in route.redirects:
+        claim = Claim(
+            service=service.name,
+            created=service.created,
+            route=route.name,
+            source=service.source,
+            path=redirect.path,
+            redirect=_target(redirect),
+        )
+        yield redirect.host, claim
+
+
+def _target(redirect: RedirectIntent) -> RedirectTo:
+    return RedirectTo(
+        scheme=redirect.target_scheme,
+        host=redirect.target_host,
+        port=redirect.target_port,
+        path=redirect.target_path,
+    )
+
+
+def _hash_by(route: RouteIntent) -> CookieHash | SourceHash | None:
+    """Return what keeps a client on a task, if anything does."""
+    backend = route.backend
+    if backend is None:
+        return None
+    if backend.cookie:
+        return CookieHash(backend.cookie, backend.sticky is Sticky.GENERATED)
+    return SourceHash() if backend.ip_hash else None
