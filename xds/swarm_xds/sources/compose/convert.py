@@ -12,7 +12,7 @@ from swarm_xds.swarm import Network, PublishedPort, PublishMode, Service, Task
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _HOST = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?")
-_PORT_RANGE = re.compile(r"(\d{1,5})(?:-(\d{1,5}))?")
+_PORT_RANGE = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?")
 _OURS = ("com.docker.lb.", "xds.", "com.docker.ucp.mesh.http")
 _MAX_PORT = 65_535
 

@@ -14,7 +14,6 @@ import watchfiles
 from swarm_xds.sources.base import Reading
 from swarm_xds.sources.compose.convert import StackFile
 from swarm_xds.sources.compose.files import bad_file, read, together
-from swarm_xds.swarm import Service
 
 _log = structlog.get_logger(__name__)
 #: Milliseconds: how long changes are gathered, and how long quiet ends the gathering.
@@ -85,13 +84,17 @@ class ComposeSource:
         if not file.whole and last is not None:
             file = replace(last, problems=file.problems)
         elif last is not None:
-            file = replace(file, services=_with_last(file, last))
+            file = _with_last(file, last)
         self._files[path] = file
         return True
 
 
-def _with_last(file: StackFile, last: StackFile) -> tuple[Service, ...]:
-    """Return the file's services, an equal one as the same object and a bad one in its last good form."""
+def _with_last(file: StackFile, last: StackFile) -> StackFile:
+    """Return the file, an equal service as the same object and a bad one in its last good form, on its networks."""
     before = {service.id: service for service in last.services}
     good = [before[each.id] if before.get(each.id) == each else each for each in file.services]
-    return (*good, *(before[each] for each in sorted(file.bad & before.keys())))
+    kept = [before[each] for each in sorted(file.bad & before.keys())]
+    known = {network.id for network in file.networks}
+    wanted = {network_id for service in kept for network_id in service.network_ids} - known
+    networks = [network for network in last.networks if network.id in wanted]
+    return replace(file, services=(*good, *kept), networks=(*file.networks, *networks))
