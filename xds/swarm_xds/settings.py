@@ -53,7 +53,7 @@ class Settings(BaseModel):
     unknown_host_status: int = Field(404, ge=200, le=599, description="Answer to a host that nobody claims.")
     retry_after_seconds: int = Field(5, ge=0, le=86_400, description="Retry-After of a service without a running task.")
     trusted_hops: int = Field(0, ge=0, le=16, description="Trusted proxies in front of the edge.")
-    connect_timeout: Milliseconds = Field(1_000, description="Until another task is tried.")
+    connect_timeout: Milliseconds = Field(500, description="Until another task is tried.")
     stream_idle_timeout: LimitMilliseconds = Field(300_000, description="Without a byte, a request ends; 0: never.")
     request_timeout: LimitMilliseconds = Field(300_000, description="Until a request has come whole; 0: for ever.")
     upstream_idle_timeout: Milliseconds = Field(4_000, description="How long an unused connection to a task is kept.")

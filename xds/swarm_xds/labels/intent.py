@@ -47,6 +47,7 @@ class BackendIntent:
 
     Attributes:
         network: As the label names it; empty if it does not.
+        network_label: The label that names it, for a problem that shows only when networks are known.
         cookie: Name of the cookie for stickiness; empty without stickiness.
         max_fails: Consecutive failures that eject a task; 0 never ejects, None leaves the default.
         fail_timeout: First ejection time in milliseconds; None leaves the default.
@@ -54,6 +55,7 @@ class BackendIntent:
 
     port: int
     network: str = ""
+    network_label: str = ""
     mode: BackendMode = BackendMode.TASK
     cookie: str = ""
     sticky: Sticky = Sticky.APPLICATION

@@ -183,8 +183,8 @@ MAX_FAILS: Key[int] = Key(
 FAIL_TIMEOUT: Key[int] = Key(
     name="fail_timeout",
     parse=values.duration,
-    doc="How long a task is out the first time.",
-    default="30s",
+    doc="How long a task is out the first time; longer each further time, up to 30s or this.",
+    default="2s",
     example="10s",
 )
 

@@ -67,6 +67,11 @@ class _Route:
             self.filed.spoilt.add(self.name)
         return None
 
+    def label(self, key: Key[T]) -> str:
+        """Return the label that a key's value stands in; empty if it is not given."""
+        place = self.places.get(key.name)
+        return self.filed.texts[place][0] if place is not None else ""
+
     def values(self, key: Key[T]) -> tuple[T, ...]:
         """Return the good values of a list; a bad one is a problem and does not hide the others."""
         place = self.places.get(key.name)
@@ -204,6 +209,7 @@ def _backend(given: _Route, port: int, mesh_cookie: str = "") -> BackendIntent:
     return BackendIntent(
         port=port,
         network=given.value(keys.NETWORK) or "",
+        network_label=given.label(keys.NETWORK),
         mode=mode,
         cookie=cookie,
         sticky=sticky or Sticky.APPLICATION,

@@ -6,6 +6,7 @@ It must not know labels, Docker or Envoy's messages.
 
 from swarm_xds.model.edge import EdgeOptions
 from swarm_xds.model.routing import (
+    RELAY_PORT,
     Backend,
     BackendShare,
     CookieHash,
@@ -21,6 +22,7 @@ from swarm_xds.model.routing import (
 )
 
 __all__ = [
+    "RELAY_PORT",
     "Backend",
     "BackendShare",
     "CookieHash",

@@ -25,7 +25,7 @@ class EdgeOptions:
     unknown_host_status: int = 404
     retry_after: int = 5
     trusted_hops: int = 0
-    connect_timeout: int = 1_000
+    connect_timeout: int = 500
     stream_idle_timeout: int = 300_000
     request_timeout: int = 300_000
     upstream_idle_timeout: int = 4_000

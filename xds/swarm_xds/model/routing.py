@@ -2,13 +2,21 @@
 
 from dataclasses import dataclass
 
+#: TCP port of a relay's listener.
+RELAY_PORT = 15_001
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class Endpoint:
-    """Where one task listens: an IP address, or a host name from a stack file."""
+    """Where one task listens: an IP address, or a host name from a stack file.
+
+    Attributes:
+        via: Address and port of the relay that passes connections on to it; empty if the fleet reaches it itself.
+    """
 
     address: str
     port: int
+    via: tuple[str, int] | tuple[()] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +41,7 @@ class Backend:
         name: Unique in the fleet; the service's name, and ``/<route>`` for a named route.
         service: The service it stands for.
         by_name: Some endpoint is a host name, so that addresses come from DNS.
+        relayed: It is reached through relays, also while none of them runs.
         consistent_hash: Whether requests are spread by a hash policy of the route.
     """
 
@@ -40,6 +49,7 @@ class Backend:
     service: str
     endpoints: tuple[Endpoint, ...] = ()
     by_name: bool = False
+    relayed: bool = False
     consistent_hash: bool = False
     outlier: Outlier = Outlier()
 

@@ -1,5 +1,5 @@
 """Beside the arrow, the network manager: what has to stand in the swarm so that every routed network is reached.
 
-In: the ``SwarmState`` and what the labels ask for. Out: a ``NetworkPlan`` (``plan``, pure), and the writes that make the
-swarm match it (``manager``). The plan knows nothing of the engine; only ``manager`` and what it uses write to it.
+In: the ``SwarmState`` and what the labels ask for. Out: a ``NetworkPlan`` (``plan``, pure), and the writes that make
+the swarm match it (``manager``). The plan knows nothing of the engine; only ``manager`` and its tools write to it.
 """

@@ -4,13 +4,6 @@ import hashlib
 from dataclasses import dataclass
 from enum import StrEnum
 
-#: Labels of everything that this control plane puts into the swarm; found again by them, never by memory.
-RELAY_LABEL = "swarm-xds.relay"  # the network's id
-RELAY_FLEET_LABEL = "swarm-xds.relay.fleet"
-FINGERPRINT_LABEL = "swarm-xds.relay.fingerprint"
-STACK_LABEL = "com.docker.stack.namespace"
-#: TCP port of a relay's listener.
-RELAY_PORT = 15_001
 _MAX_NAME = 63
 
 

@@ -54,6 +54,7 @@ def offer(asked: tuple[Service, ServiceIntent], default_fleet: str, around: Surr
             service=service.name,
             endpoints=reached.endpoints,
             by_name=reached.by_name,
+            relayed=reached.relayed,
             consistent_hash=hash_by is not None,
             outlier=Outlier(consecutive=route.backend.max_fails, base_ejection=route.backend.fail_timeout),
         )

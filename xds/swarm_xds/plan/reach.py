@@ -3,11 +3,13 @@
 import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from zlib import crc32
 
 from swarm_xds.labels import BackendIntent, BackendMode
-from swarm_xds.model import Endpoint
+from swarm_xds.model import RELAY_PORT, Endpoint
 from swarm_xds.problem import Kind, Problem, Severity
 from swarm_xds.swarm import Network, Node, PublishMode, Service, SwarmState
+from swarm_xds.swarm.marks import RELAY_FLEET_LABEL, RELAY_LABEL
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,11 +19,13 @@ class Reached:
     Attributes:
         endpoints: Sorted, each once; none while no task runs.
         by_name: One of them is a host name.
+        relayed: The network is reached through relays.
         running: Tasks that can take traffic: the backend's natural weight.
     """
 
     endpoints: tuple[Endpoint, ...] = ()
     by_name: bool = False
+    relayed: bool = False
     running: int = 0
 
 
@@ -40,6 +44,8 @@ class Surroundings:
     networks: Mapping[str, Network]
     nodes: Mapping[str, Node]
     fleets: Mapping[str, frozenset[str]] | None = field(default=None)
+    #: By fleet and network: node and address, on a network of the fleet, of each relay that runs; sorted.
+    relays: Mapping[tuple[str, str], tuple[tuple[str, str], ...]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, state: SwarmState) -> "Surroundings":
@@ -49,7 +55,12 @@ class Surroundings:
             networks={network.id: network for network in state.networks},
             nodes={node.id: node for node in state.nodes},
             fleets=None if fleets is None else {fleet: frozenset(ids) for fleet, ids in fleets},
+            relays=dict(_relay(service, dict(fleets or ())) for service in state.relays),
         )
+
+    def shared(self, fleet: str, network_id: str) -> bool:
+        """Tell whether a fleet's proxies stand on a network."""
+        return self.fleets is None or network_id in self.fleets.get(fleet, frozenset())
 
 
 def reach(
@@ -62,21 +73,71 @@ def reach(
     """
     if not backend.network and backend.mode is BackendMode.TASK and _publishes(service, backend):
         return _by_host_port(service, backend, around), ()
-    network = _network(service, backend, around)
-    shared = around.fleets is None or network.id in around.fleets.get(fleet, frozenset())
-    if not shared:
-        return Reached(), (_not_shared(service, fleet, network, around),)
+    network = choose_network(service, backend, around)
+    if around.shared(fleet, network.id):
+        return _on_network(service, backend, network), ()
+    relays = around.relays.get((fleet, network.id), ())
+    if not relays:
+        return Reached(relayed=True), (_not_shared(service, fleet, network, around),)
+    return _by_relay(service, backend, network, relays), ()
+
+
+def _on_network(service: Service, backend: BackendIntent, network: Network) -> Reached:
     if backend.mode is BackendMode.VIP:
-        return _by_virtual_ip(service, backend, network), ()
-    return _reached(
-        [
-            Endpoint(address, task.port or backend.port)
+        return _by_virtual_ip(service, backend, network)
+    return _reached([endpoint for _, endpoint in _tasks(service, backend, network)])
+
+
+def _tasks(service: Service, backend: BackendIntent, network: Network) -> list[tuple[str, Endpoint]]:
+    """Return node and endpoint of each task that takes traffic."""
+    return [
+        (task.node_id, Endpoint(address, task.port or backend.port))
+        for task in service.tasks
+        if task.serving
+        for network_id, address in task.addresses
+        if network_id == network.id
+    ]
+
+
+def _by_relay(
+    service: Service, backend: BackendIntent, network: Network, relays: tuple[tuple[str, str], ...]
+) -> Reached:
+    """Return the endpoints, each through the relay on its own node or else one that its address always leads to."""
+    if backend.mode is BackendMode.VIP:
+        reached = _by_virtual_ip(service, backend, network)
+        found = [("", endpoint) for endpoint in reached.endpoints]
+    else:
+        found = _tasks(service, backend, network)
+        reached = _reached([endpoint for _, endpoint in found])
+    via = [replace(endpoint, via=(_relay_for(node, endpoint, relays), RELAY_PORT)) for node, endpoint in found]
+    return replace(reached, endpoints=tuple(sorted(set(via))), relayed=True)
+
+
+def _relay_for(node_id: str, endpoint: Endpoint, relays: tuple[tuple[str, str], ...]) -> str:
+    near = [address for node, address in relays if node == node_id]
+    # By weight of a hash (rendezvous hashing): losing a relay moves only the endpoints that it had.
+    return max(
+        near or [address for _, address in relays],
+        key=lambda address: (crc32(f"{endpoint.address} {address}".encode()), address),
+    )
+
+
+def _relay(
+    service: Service, fleets: Mapping[str, tuple[str, ...]]
+) -> tuple[tuple[str, str], tuple[tuple[str, str], ...]]:
+    """Return a relay's fleet and network, and where it runs; a relay without an address there is of no use yet."""
+    labels = dict(service.labels)
+    fleet, network_id = labels.get(RELAY_FLEET_LABEL, ""), labels.get(RELAY_LABEL, "")
+    networks = frozenset(fleets.get(fleet, ())) - {network_id}
+    return (fleet, network_id), tuple(
+        sorted(
+            (task.node_id, address)
             for task in service.tasks
             if task.serving
-            for network_id, address in task.addresses
-            if network_id == network.id
-        ]
-    ), ()
+            for network, address in task.addresses
+            if network in networks
+        )
+    )
 
 
 def _reached(found: list[Endpoint]) -> Reached:
@@ -124,8 +185,12 @@ def _by_virtual_ip(service: Service, backend: BackendIntent, network: Network) -
     return replace(_reached([Endpoint(address, backend.port)] if running else []), running=running)
 
 
-def _network(service: Service, backend: BackendIntent, around: Surroundings) -> Network:
-    """Choose the network: the one that the label names, or the only one; never the ingress network."""
+def choose_network(service: Service, backend: BackendIntent, around: Surroundings) -> Network:
+    """Choose the network: the one that the label names, or the only one; never the ingress network.
+
+    Raises:
+        UnreachableError: It cannot be chosen without guessing.
+    """
     usable = [
         around.networks[network_id]
         for network_id in service.network_ids
@@ -136,7 +201,7 @@ def _network(service: Service, backend: BackendIntent, around: Surroundings) -> 
             named = [network for network in usable if network.name == name]
             if named:
                 return named[0]
-        raise UnreachableError(_unknown_network(service, backend.network, [network.name for network in usable], around))
+        raise UnreachableError(_unknown_network(service, backend, [network.name for network in usable], around))
     if len(usable) == 1:
         return usable[0]
     names = ", ".join(sorted(network.name for network in usable))
@@ -149,7 +214,8 @@ def _network(service: Service, backend: BackendIntent, around: Surroundings) -> 
     raise UnreachableError(_problem(service, Kind.AMBIGUOUS_NETWORK, reason, cure))
 
 
-def _unknown_network(service: Service, wanted: str, usable: list[str], around: Surroundings) -> Problem:
+def _unknown_network(service: Service, backend: BackendIntent, usable: list[str], around: Surroundings) -> Problem:
+    wanted = backend.network
     known = {network.name for network in around.networks.values()}
     ingress = {network.name for network in around.networks.values() if network.ingress}
     if wanted in ingress:
@@ -164,7 +230,8 @@ def _unknown_network(service: Service, wanted: str, usable: list[str], around: S
         cure = f"did you mean {close[0]}?"
     else:
         cure = f"name one of its networks: {', '.join(sorted(usable))}" if usable else "attach it to a network"
-    return _problem(service, Kind.UNKNOWN_NETWORK, reason, cure)
+    problem = _problem(service, Kind.UNKNOWN_NETWORK, reason, cure)
+    return replace(problem, label=backend.network_label, value=wanted)
 
 
 def _not_shared(service: Service, fleet: str, network: Network, around: Surroundings) -> Problem:

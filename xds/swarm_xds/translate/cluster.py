@@ -3,7 +3,11 @@
 from functools import cache, lru_cache
 
 from envoy.config.cluster.v3 import circuit_breaker_pb2, cluster_pb2, outlier_detection_pb2
-from envoy.config.core.v3 import address_pb2, config_source_pb2, protocol_pb2
+from envoy.config.core.v3 import address_pb2, base_pb2, config_source_pb2, protocol_pb2
+from envoy.extensions.clusters.common.dns.v3 import dns_pb2
+from envoy.extensions.clusters.dns.v3 import dns_cluster_pb2
+from envoy.extensions.transport_sockets.http_11_proxy.v3 import upstream_http_11_connect_pb2
+from envoy.extensions.transport_sockets.raw_buffer.v3 import raw_buffer_pb2
 from envoy.extensions.upstreams.http.v3 import http_protocol_options_pb2
 from envoy.type.v3 import percent_pb2
 from google.protobuf.any_pb2 import Any
@@ -18,7 +22,9 @@ _HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 #: Bytes; Envoy's edge best practices.
 BUFFER_LIMIT = 32_768
 _GATEWAY_ERRORS = 5
-_BASE_EJECTION = 30_000
+#: Milliseconds. Short, since a task that refuses connections is most often one that has just begun.
+_BASE_EJECTION = 2_000
+_MAX_EJECTION = 30_000
 _DNS_REFRESH = 5_000
 _DEFAULT_OUTLIER = Outlier()
 
@@ -32,16 +38,39 @@ def cluster(backend: Backend, options: EdgeOptions) -> cluster_pb2.Cluster:
         message.lb_policy = cluster_pb2.Cluster.MAGLEV
     if backend.outlier != _DEFAULT_OUTLIER:
         message.outlier_detection.CopyFrom(_outlier_detection(backend.outlier))
+    if backend.relayed:
+        message.transport_socket.CopyFrom(_through_relay())
     if backend.by_name:
-        message.type = cluster_pb2.Cluster.STRICT_DNS
-        message.dns_lookup_family = cluster_pb2.Cluster.V4_PREFERRED
-        message.dns_refresh_rate.CopyFrom(milliseconds(_DNS_REFRESH))
-        message.respect_dns_ttl = True
+        message.cluster_type.CopyFrom(_by_dns())
         message.load_assignment.CopyFrom(cluster_load_assignment(backend))
     else:
         message.type = cluster_pb2.Cluster.EDS
         message.eds_cluster_config.eds_config.CopyFrom(ads())
     return message
+
+
+@cache
+def _through_relay() -> base_pb2.TransportSocket:
+    """Return the socket that asks each endpoint's relay for a way through; without one it connects by itself."""
+    plain = base_pb2.TransportSocket(
+        name="envoy.transport_sockets.raw_buffer", typed_config=packed(raw_buffer_pb2.RawBuffer())
+    )
+    return base_pb2.TransportSocket(
+        name="envoy.transport_sockets.http_11_proxy",
+        typed_config=packed(upstream_http_11_connect_pb2.Http11ProxyUpstreamTransport(transport_socket=plain)),
+    )
+
+
+@cache
+def _by_dns() -> cluster_pb2.Cluster.CustomClusterType:
+    """Return the kind of cluster whose endpoints are all addresses of some names."""
+    by_name = dns_cluster_pb2.DnsCluster(
+        dns_lookup_family=dns_pb2.V4_PREFERRED,
+        dns_refresh_rate=milliseconds(_DNS_REFRESH),
+        respect_dns_ttl=True,
+        all_addresses_in_single_endpoint=False,
+    )
+    return cluster_pb2.Cluster.CustomClusterType(name="envoy.cluster.dns", typed_config=packed(by_name))
 
 
 @lru_cache(maxsize=8)
@@ -93,6 +122,7 @@ def _outlier_detection(outlier: Outlier) -> outlier_detection_pb2.OutlierDetecti
         # By share of successes, one busy task would be judged by its neighbours; nobody asked for that.
         enforcing_success_rate=UInt32Value(value=0),
         base_ejection_time=milliseconds(outlier.base_ejection or _BASE_EJECTION),
+        max_ejection_time=milliseconds(max(outlier.base_ejection or 0, _MAX_EJECTION)),
         max_ejection_percent=UInt32Value(value=100),
         # An ejection is over when its time is: looking each second keeps fail_timeout true to a second.
         interval=Duration(seconds=1),

@@ -1,0 +1,10 @@
+"""Labels that mark what is ours in a swarm, and Docker's own that say which stack a thing belongs to."""
+
+#: On the fleet's own service: which fleet its tasks are the proxies of.
+FLEET_LABEL = "swarm-xds.fleet"
+#: On everything that a control plane puts into the swarm: the id of the network that it is there for.
+RELAY_LABEL = "swarm-xds.relay"
+RELAY_FLEET_LABEL = "swarm-xds.relay.fleet"
+FINGERPRINT_LABEL = "swarm-xds.relay.fingerprint"
+#: Docker's: whose ``stack rm`` takes it along.
+STACK_LABEL = "com.docker.stack.namespace"
