@@ -11,27 +11,34 @@ from functools import partial
 from swarm_xds.labels import Memory, parse
 from swarm_xds.memo import Memo
 from swarm_xds.model import EdgeOptions, Fleet, RoutingModel
+from swarm_xds.networks.plan import RelayOptions, plan_networks
+from swarm_xds.networks.wanted import NetworkPlan
 from swarm_xds.plan import build as plan
 from swarm_xds.problem import Kind, Problem, Severity, ordered
 from swarm_xds.snapshot import Snapshot, Snapshots, snapshot
 from swarm_xds.swarm import Service, SwarmState
-from swarm_xds.translate import translate
+from swarm_xds.translate import relay_configuration, translate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Build:
-    """What came of one reading: what is to be served, as a model and as resources, and all problems in order."""
+    """What came of one reading: what is to be served, as a model and as resources, and all problems in order.
+
+    ``networks`` is what has to stand in the swarm for it; None where networks are not managed.
+    """
 
     model: RoutingModel
     snapshots: Snapshots
     problems: tuple[Problem, ...]
+    networks: NetworkPlan | None = None
 
 
 class Pipeline:
     """Builds snapshots from readings, one after the other."""
 
-    def __init__(self, options: EdgeOptions, default_fleet: str) -> None:
+    def __init__(self, options: EdgeOptions, default_fleet: str, relays: RelayOptions | None = None) -> None:
         self._options = options
+        self._relays = relays
         self._default_fleet = default_fleet
         self._memo = Memo()
         self._memory = Memory()
@@ -66,6 +73,11 @@ class Pipeline:
             state, zip(services, kept, strict=True), self._default_fleet, self._memo, self._memory.recall
         )
         found += bad
+        networks = None
+        if self._relays is not None:
+            pairs = zip(services, kept, strict=True)
+            networks, bad = plan_networks(state, pairs, self._default_fleet, self._relays, self._configure_relay)
+            found += bad
         snapshots = Snapshots(
             fleets={fleet.name: self._snapshot(fleet) for fleet in model.fleets},
             empty=self._empty,
@@ -76,9 +88,12 @@ class Pipeline:
             for service, intent in zip(services, kept, strict=True)
         )
         self._memory.accept(zip(kept, doubtful, strict=True))
-        build = Build(model=model, snapshots=snapshots, problems=tuple(found))
+        build = Build(model=model, snapshots=snapshots, problems=tuple(found), networks=networks)
         self._good = (state, build)
         return build
+
+    def _configure_relay(self, fleet_subnets: tuple[str, ...], subnets: tuple[str, ...]) -> str:
+        return relay_configuration(fleet_subnets, subnets, self._options.connect_timeout)
 
     def _snapshot(self, fleet: Fleet) -> Snapshot:
         return snapshot(translate(fleet, self._options, self._memo), self._memo)
@@ -117,7 +132,7 @@ class Pipeline:
 
     def _try(self, state: SwarmState) -> str | None:
         try:
-            Pipeline(self._options, self._default_fleet)._build(state)
+            Pipeline(self._options, self._default_fleet, self._relays)._build(state)
         except Exception as error:
             return _text(error)
         return None

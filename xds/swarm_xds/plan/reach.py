@@ -71,7 +71,7 @@ def reach(
     Raises:
         UnreachableError: No network can be chosen without guessing, or there is no virtual IP.
     """
-    if not backend.network and backend.mode is BackendMode.TASK and _publishes(service, backend):
+    if uses_host_port(service, backend):
         return _by_host_port(service, backend, around), ()
     network = choose_network(service, backend, around)
     if around.shared(fleet, network.id):
@@ -150,7 +150,10 @@ def _is_name(address: str) -> bool:
     return ":" not in address and not address.replace(".", "").isdigit()
 
 
-def _publishes(service: Service, backend: BackendIntent) -> bool:
+def uses_host_port(service: Service, backend: BackendIntent) -> bool:
+    """Tell whether the tasks are reached by a port published in host mode, whatever their networks."""
+    if backend.network or backend.mode is not BackendMode.TASK:
+        return False
     return any(_in_host_mode(port.target, port.mode, backend) for port in service.ports)
 
 
@@ -241,7 +244,7 @@ def _not_shared(service: Service, fleet: str, network: Network, around: Surround
     return _problem(
         service,
         Kind.UNREACHABLE_NETWORK,
-        f"fleet {fleet} does not stand on network {network.name}, so requests are answered 503",
+        f"fleet {fleet} does not stand on network {network.name} and no relay there runs: requests are answered 503",
         cure or f"attach the proxies of fleet {fleet} to a network that the service shares",
     )
 

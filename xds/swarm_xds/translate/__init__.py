@@ -6,6 +6,7 @@ From here on, and only from here on, Envoy's types are known. It must not know l
 
 from swarm_xds.translate.bootstrap import BootstrapOptions, bootstrap
 from swarm_xds.translate.fleet import FleetMessages, translate
+from swarm_xds.translate.relay import relay_configuration
 from swarm_xds.translate.static import static
 
-__all__ = ["BootstrapOptions", "FleetMessages", "bootstrap", "static", "translate"]
+__all__ = ["BootstrapOptions", "FleetMessages", "bootstrap", "relay_configuration", "static", "translate"]

@@ -17,8 +17,10 @@ from envoy.extensions.filters.http.router.v3 import router_pb2
 from envoy.extensions.filters.network.http_connection_manager.v3 import http_connection_manager_pb2 as hcm_pb2
 from envoy.type.matcher.v3 import regex_pb2, string_pb2
 from google.protobuf.duration_pb2 import Duration
+from google.protobuf.json_format import MessageToJson
 from google.protobuf.wrappers_pb2 import BoolValue, UInt32Value
 
+from swarm_xds.model import RELAY_PORT
 from swarm_xds.translate.bootstrap import admin
 from swarm_xds.translate.wire import milliseconds, packed
 
@@ -31,6 +33,11 @@ _OCTET = r"(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)"
 _PORT = r"[1-9]\d{0,4}"
 _BUFFER_LIMIT = 65_536
 _CONNECTIONS = 100_000
+
+
+def relay_configuration(fleet_subnets: tuple[str, ...], subnets: tuple[str, ...], connect_timeout: int) -> str:
+    """Return what a relay starts with, as JSON; arguments and errors as for ``relay``."""
+    return MessageToJson(relay(fleet_subnets, subnets, RELAY_PORT, connect_timeout), sort_keys=True, indent=1)
 
 
 def relay(
