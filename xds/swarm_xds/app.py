@@ -52,7 +52,7 @@ class App:
         on_published: Callable[[Published], None] = lambda _: None,
     ) -> None:
         self._source = source
-        self._pipeline = Pipeline(settings.edge, settings.default_fleet)
+        self._pipeline = Pipeline(settings.edge, settings.default_fleet, settings.relays)
         self._on_published = on_published
         self._problems: frozenset[Problem] = frozenset()
         self.publisher = Publisher()

@@ -12,6 +12,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from swarm_xds.model import EdgeOptions
+from swarm_xds.networks.plan import RelayOptions
 
 PREFIX = "SWARM_XDS_"
 
@@ -49,6 +50,19 @@ class Settings(BaseModel):
         description="Networks that the default fleet stands on, beside those of services labelled swarm-xds.fleet.",
     )
     resync_seconds: float = Field(30.0, gt=0, le=3600, description="Seconds between two full readings of the swarm.")
+    manage_networks: bool = Field(
+        default=True,
+        description="Put a relay into each routed network that the fleet does not stand on; with source docker only.",
+    )
+    relay_network: str = Field(
+        "", description="Network of the fleet that relays stand on; none: its first that is not internal."
+    )
+    relay_image: str = Field("", description="Image of relays, a stock Envoy; none: that of the fleet's service.")
+    relay_replicas: int = Field(2, ge=1, le=64, description="Relays of each network; two survive the loss of a node.")
+    relay_memory_mib: int = Field(128, ge=16, le=65_536, description="Memory limit of each relay in MiB.")
+    relay_constraints: tuple[str, ...] = Field(
+        (), description="Placement constraints of relays, such as node.role==worker."
+    )
     http_port: Port = Field(80, description="Port of the plain HTTP listener inside each proxy.")
     unknown_host_status: int = Field(404, ge=200, le=599, description="Answer to a host that nobody claims.")
     retry_after_seconds: int = Field(5, ge=0, le=86_400, description="Retry-After of a service without a running task.")
@@ -63,7 +77,7 @@ class Settings(BaseModel):
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Lowest level that is logged.")
     log_format: Literal["console", "json"] = Field("console", description="For people (console) or programs (json).")
 
-    @field_validator("files", "docker_host", "fleet_networks", mode="before")
+    @field_validator("files", "docker_host", "fleet_networks", "relay_constraints", mode="before")
     @classmethod
     def _listed(cls, value: object) -> object:
         """Take a comma-separated text for a list, as the environment has it."""
@@ -90,6 +104,19 @@ class Settings(BaseModel):
             request_timeout=self.request_timeout,
             upstream_idle_timeout=self.upstream_idle_timeout,
             max_connections=self.max_connections,
+        )
+
+    @property
+    def relays(self) -> RelayOptions | None:
+        """The settings that shape relays; None where networks are not managed."""
+        if self.source != "docker" or not self.manage_networks:
+            return None
+        return RelayOptions(
+            network=self.relay_network,
+            image=self.relay_image,
+            replicas=self.relay_replicas,
+            memory=self.relay_memory_mib * 1024 * 1024,
+            constraints=self.relay_constraints,
         )
 
 
