@@ -18,6 +18,8 @@ _MAX_HOST = 253
 _LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
 _HOST = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
 _PATH = re.compile(r"(?:/(?:[A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2})*)+")
+#: Percent-encoded letters, digits and - . _ ~.
+_ENCODED = re.compile(r"%(2[DEde]|3[0-9]|4[1-9A-Fa-f]|5[0-9AFaf]|6[1-9A-Fa-f]|7[0-9AEae])")
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,256}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,254}")
 _DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,6})?)(ms|s|m|h)")
@@ -83,7 +85,8 @@ def port(value: str) -> int:
 
 def path(value: str) -> str:
     """Return a path prefix in whole segments, without a slash at its end unless it is ``/``."""
-    text = value.strip()
+    # Requests come with these decoded, whatever the client wrote.
+    text = _ENCODED.sub(lambda match: chr(int(match[1], 16)), value.strip())
     if not text.startswith("/"):
         raise BadValueError("a path begins with /", f"write /{shown(text)}")
     if "?" in text or "#" in text:
@@ -177,7 +180,7 @@ def redirect(source_url: str, target_url: str) -> Redirect:
     """Return the redirect from one URL to another."""
     source, target = _url(source_url, scheme_needed=False), _url(target_url, scheme_needed=True)
     source_host, target_host = host(source.hostname or ""), _target_host(target)
-    source_path, target_path = path(source.path or "/"), path(target.path) if target.path else ""
+    source_path, target_path = _url_path(source) or "/", _url_path(target)
     same_scheme = source.scheme in {"", target.scheme}
     if (
         same_scheme
@@ -208,6 +211,13 @@ def _target_host(target: SplitResult) -> str:
     if name.startswith("*."):
         raise BadValueError(f'the target "{shown(target.geturl())}" has a wildcard', "name one host to redirect to")
     return name
+
+
+def _url_path(url: SplitResult) -> str:
+    try:
+        return path(url.path) if url.path else ""
+    except BadValueError as error:
+        raise BadValueError(f'the path of "{shown(url.geturl())}": {error}', error.cure) from error
 
 
 def _url(value: str, *, scheme_needed: bool) -> SplitResult:
