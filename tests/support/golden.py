@@ -137,7 +137,7 @@ def _default(field: "Field[Any]") -> Any:
 class _Dumper(yaml.SafeDumper):
     """Writes what is the same in two places twice: an anchor would hide it from a reader."""
 
-    def ignore_aliases(self, data: object) -> bool:
+    def ignore_aliases(self, data: object) -> bool:  # noqa: ARG002 - the base class has it
         return True
 
 
