@@ -3,6 +3,7 @@
 In: ``Settings``. Out: a running control plane. No decision about routes is taken here.
 """
 
+import gc
 import os
 import time
 from collections.abc import Callable, Mapping
@@ -77,6 +78,7 @@ class App:
     async def follow(self) -> None:
         """Publish what the source reads, for ever."""
         async for reading in self._source.readings():
+            first = self.publisher.latest is None
             started = time.perf_counter()
             build = self._pipeline.build(reading.state, reading.problems)
             changed = _changed(self.publisher.latest, build.snapshots)
@@ -84,6 +86,11 @@ class App:
             seconds = time.perf_counter() - started
             self._tell(reading, build, changed, seconds)
             self._on_published(Published(reading=reading, build=build, changed=bool(changed), seconds=seconds))
+            if first:
+                # Nearly all that is alive now stays alive: else the collector goes through all of it at times, and a
+                # change waits for it.
+                gc.collect()
+                gc.freeze()
 
     def _tell(self, reading: Reading, build: Build, changed: Mapping[str, int], seconds: float) -> None:
         """Log a change once, and each problem when it comes and when it goes."""

@@ -74,7 +74,7 @@ def _wanted(
     intents: Iterable[tuple[Service, ServiceIntent]], default_fleet: str, around: Surroundings
 ) -> dict[tuple[str, str], list[Service]]:
     """Return the services by fleet and network id, the id empty for a port in host mode."""
-    wanted: dict[tuple[str, str], list[Service]] = {}
+    wanted: dict[tuple[str, str], dict[str, Service]] = {}
     for service, intent in intents:
         for route in intent.routes:
             if route.backend is None:
@@ -85,10 +85,8 @@ def _wanted(
                 network_id = "" if host else choose_network(service, route.backend, around).id
             except UnreachableError:
                 continue  # the plan of the routes has told it
-            services = wanted.setdefault((fleet, network_id), [])
-            if service not in services:
-                services.append(service)
-    return wanted
+            wanted.setdefault((fleet, network_id), {})[service.id] = service
+    return {place: list(services.values()) for place, services in wanted.items()}
 
 
 def _use(fleet: str, network: Network | None, way: Way, services: list[Service], reason: str) -> NetworkUse:

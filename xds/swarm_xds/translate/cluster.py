@@ -16,6 +16,7 @@ from google.protobuf.wrappers_pb2 import UInt32Value
 
 from swarm_xds.model import Backend, EdgeOptions, Outlier
 from swarm_xds.translate.endpoint import cluster_load_assignment
+from swarm_xds.translate.retry import retry_policy
 from swarm_xds.translate.wire import milliseconds, packed
 
 _HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
@@ -134,6 +135,7 @@ def _http_options(options: EdgeOptions) -> Any:
         common_http_protocol_options=protocol_pb2.HttpProtocolOptions(
             idle_timeout=milliseconds(options.upstream_idle_timeout)
         ),
+        retry_policy=retry_policy(),
     )
     message.explicit_http_config.http_protocol_options.SetInParent()
     return packed(message)

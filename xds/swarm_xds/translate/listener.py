@@ -2,7 +2,13 @@
 
 from envoy.config.accesslog.v3 import accesslog_pb2
 from envoy.config.common.mutation_rules.v3 import mutation_rules_pb2
-from envoy.config.core.v3 import address_pb2, base_pb2, extension_pb2, protocol_pb2
+from envoy.config.core.v3 import (
+    address_pb2,
+    base_pb2,
+    extension_pb2,
+    protocol_pb2,
+    substitution_format_string_pb2,
+)
 from envoy.config.listener.v3 import listener_components_pb2, listener_pb2
 from envoy.config.route.v3 import route_pb2
 from envoy.extensions.common.matching.v3 import extension_matcher_pb2
@@ -85,13 +91,19 @@ def _connection_manager(options: EdgeOptions) -> hcm_pb2.HttpConnectionManager:
 
 
 def _local_replies(options: EdgeOptions) -> hcm_pb2.LocalReplyConfig:
-    """Return what adds ``Retry-After`` to the 503 of a service without a running task."""
+    """Return what adds ``Retry-After`` to the 503 of a service without a running task, and hides Envoy's own words."""
     no_task = accesslog_pb2.AccessLogFilter(response_flag_filter=accesslog_pb2.ResponseFlagFilter(flags=["UH"]))
     retry_after = base_pb2.HeaderValueOption(
         header=base_pb2.HeaderValue(key="retry-after", value=str(options.retry_after)),
         append_action=base_pb2.HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD,
     )
-    return hcm_pb2.LocalReplyConfig(mappers=[hcm_pb2.ResponseMapper(filter=no_task, headers_to_add=[retry_after])])
+    return hcm_pb2.LocalReplyConfig(
+        mappers=[hcm_pb2.ResponseMapper(filter=no_task, headers_to_add=[retry_after])],
+        # By itself it tells why a task was not reached.
+        body_format=substitution_format_string_pb2.SubstitutionFormatString(
+            text_format_source=base_pb2.DataSource(inline_string="%RESPONSE_CODE%\n")
+        ),
+    )
 
 
 def _retry_safe_methods() -> extension_matcher_pb2.ExtensionWithMatcher:

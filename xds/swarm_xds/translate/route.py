@@ -5,41 +5,13 @@ from collections.abc import Iterable
 
 from envoy.config.core.v3 import base_pb2
 from envoy.config.route.v3 import route_components_pb2, route_pb2
-from envoy.extensions.retry.host.previous_hosts.v3 import previous_hosts_pb2
 from envoy.type.matcher.v3 import regex_pb2
-from google.protobuf.duration_pb2 import Duration
 from google.protobuf.wrappers_pb2 import UInt32Value
 
 from swarm_xds.model import CookieHash, EdgeOptions, Forward, RedirectTo, VirtualHost
 from swarm_xds.translate.names import HTTP
-from swarm_xds.translate.wire import packed
 
 _ANY_HOST = "*"
-_RETRIES = 3
-_PREVIOUS_HOSTS = route_components_pb2.RetryPolicy.RetryHostPredicate(
-    name="envoy.retry_host_predicates.previous_hosts",
-    typed_config=packed(previous_hosts_pb2.PreviousHostsPredicate()),
-)
-
-
-def retry_policy() -> route_components_pb2.RetryPolicy:
-    """Return the fleet's retry policy: another task, wherever none has seen the request.
-
-    The listener adds ``reset`` to the conditions for methods that are safe to repeat.
-    """
-    return route_components_pb2.RetryPolicy(
-        retry_on="connect-failure,refused-stream,reset-before-request",
-        num_retries=UInt32Value(value=_RETRIES),
-        retry_host_predicate=[_PREVIOUS_HOSTS],
-        host_selection_retry_max_attempts=5,
-        retry_back_off=route_components_pb2.RetryPolicy.RetryBackOff(
-            base_interval=Duration(nanos=5_000_000), max_interval=Duration(nanos=50_000_000)
-        ),
-    )
-
-
-#: What all hosts have in common; copied, never changed.
-_COMMON = route_components_pb2.VirtualHost(retry_policy=retry_policy())
 
 
 def route_configuration(
@@ -63,10 +35,7 @@ def route_configuration(
 
 def virtual_host(host: VirtualHost) -> route_components_pb2.VirtualHost:
     """Return a host and its routes, in the model's order: Envoy takes the first that matches."""
-    message = route_components_pb2.VirtualHost()
-    message.CopyFrom(_COMMON)
-    message.name = host.host
-    message.domains.append(host.host)
+    message = route_components_pb2.VirtualHost(name=host.host, domains=[host.host])
     for route in host.routes:
         added = _match(message.routes.add(), route.path)
         if isinstance(route.action, Forward):
