@@ -69,7 +69,7 @@ class Filed:
 def file(service: Service) -> Filed:
     """Return a service's labels by route and key, with a problem for each that has no place."""
     filed = Filed(service)
-    for label, value in service.labels:
+    for label, value in sorted(service.labels):
         if label.startswith(keys.INTERLOCK):
             _file(filed, "", label.removeprefix(keys.INTERLOCK), label, value)
         elif label.startswith(keys.ROUTE):
