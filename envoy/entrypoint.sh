@@ -1,5 +1,6 @@
 #!/bin/sh
-# Fills in the bootstrap from the environment and becomes Envoy. Runs in any POSIX shell, busybox's too.
+# Fills in the bootstrap from the environment, runs Envoy, and ends it without losing a request. Runs in any POSIX shell,
+# busybox's too.
 #
 #   XDS_HOST         name or address of the control plane (required)
 #   XDS_PORT         its port (18000)
@@ -9,10 +10,19 @@
 #   HEAP_BYTES       heap at which requests are refused; stay below the container's memory limit (1 GiB)
 #   MAX_CONNECTIONS  connections from clients at one time (50000)
 #   DRAIN_SECONDS    how long a replaced listener lets its connections finish (30)
+#   PREDRAIN_SECONDS how long, once told to end, it takes new connections, so that load balancers can leave it (5)
+#   DRAIN_LIMIT_SECONDS  how long, after that, requests may take to finish (30)
 #   LOG_LEVEL        trace, debug, info, warning, error, critical or off (info)
 #   BOOTSTRAP        template (/etc/envoy/bootstrap.yaml)
 # Arguments are passed on to Envoy.
+#
+# SIGTERM begins the end: health checks fail, and each answer closes its connection (HTTP/1: `connection: close`, HTTP/2:
+# GOAWAY). Then nothing is accepted any more, and when no request is left Envoy ends. A second SIGTERM ends it at once.
+# Give the container PREDRAIN_SECONDS + DRAIN_LIMIT_SECONDS and a few more to stop (`stop_grace_period`).
 set -eu
+
+early=
+trap 'early=yes' TERM INT
 
 fail() {
   echo "entrypoint: $1" >&2
@@ -38,7 +48,7 @@ number() {
 
 : "${XDS_HOST:=}" "${XDS_PORT:=18000}" "${FLEET:=default}" "${NODE_ID:=$(hostname)}" "${ADMIN_PORT:=9901}"
 : "${HEAP_BYTES:=1073741824}" "${MAX_CONNECTIONS:=50000}" "${DRAIN_SECONDS:=30}" "${LOG_LEVEL:=info}"
-: "${BOOTSTRAP:=/etc/envoy/bootstrap.yaml}"
+: "${PREDRAIN_SECONDS:=5}" "${DRAIN_LIMIT_SECONDS:=30}" "${BOOTSTRAP:=/etc/envoy/bootstrap.yaml}"
 
 name XDS_HOST "the control plane's name or address"
 number XDS_PORT 65535
@@ -48,6 +58,9 @@ number ADMIN_PORT 65535
 number HEAP_BYTES 9007199254740991
 number MAX_CONNECTIONS 2147483647
 number DRAIN_SECONDS 86400
+# 0: nobody in front would have to notice.
+[ "$PREDRAIN_SECONDS" = 0 ] || number PREDRAIN_SECONDS 86400
+number DRAIN_LIMIT_SECONDS 86400
 case $LOG_LEVEL in
   trace | debug | info | warning | error | critical | off) ;;
   *) fail "LOG_LEVEL=\"$LOG_LEVEL\": not one of trace, debug, info, warning, error, critical, off" ;;
@@ -63,4 +76,94 @@ for key in XDS_HOST XDS_PORT FLEET NODE_ID ADMIN_PORT HEAP_BYTES MAX_CONNECTIONS
   script="${script:-}s|\${$key}|$value|g;"
 done
 sed "$script" "$BOOTSTRAP" >"$config"
-exec envoy "$@"
+
+# Each takes two seconds at most.
+admin() {
+  ADMIN_PORT=$ADMIN_PORT admin.sh "$@"
+}
+
+# A signal does not have to wait for the end of the nap.
+nap() {
+  sleep "$1" &
+  nap=$!
+  wait "$nap" || :
+}
+
+say() {
+  echo "entrypoint: $1" >&2
+}
+
+# Sets `requests` under way from clients, those so `far`, and `connections` from them; fails if Envoy did not answer.
+count() {
+  requests=0 far=0 connections=0 answered=
+  while read -r name value; do
+    case $name in
+      http.admin.*) answered=yes ;;
+      http.*.downstream_rq_active:) requests=$((requests + value)) ;;
+      http.*.downstream_rq_total:) far=$((far + value)) ;;
+      http.*.downstream_cx_active:) connections=$((connections + value)) ;;
+    esac
+  done <<STATS
+$(admin GET '/stats?filter=%5Ehttp%5C.')
+STATS
+  [ "$answered" ]
+}
+
+# Waits until no request is left. A connection that is open and idle may yet bring one, whose answer will close it; such
+# are waited for until nothing has come for two seconds.
+finish() {
+  deadline=$(($(date +%s) + DRAIN_LIMIT_SECONDS)) quiet=0 before=
+  while [ "$(date +%s)" -lt "$deadline" ]; do
+    if count; then
+      if [ "$connections" = 0 ]; then return; fi
+      if [ "$requests" = 0 ] && [ "$far" = "$before" ]; then quiet=$((quiet + 1)); else quiet=0; fi
+      if [ "$quiet" = 2 ]; then return; fi
+      before=$far
+    fi
+    nap 1
+  done
+  say "requests under way after $DRAIN_LIMIT_SECONDS s: $requests"
+}
+
+# What `drain_listeners?graceful` does beyond this is to close the listeners by a clock that replaced listeners have too.
+drain() {
+  nap=
+  trap 'kill "$nap" 2>/dev/null; wait; exit' TERM
+  if admin GET /ready >/dev/null; then ready=yes; else ready=; fi
+  if admin POST /healthcheck/fail >/dev/null; then
+    say "told to end: health check fails, connections close with their next answer"
+    # One that took no traffic yet has nobody to tell.
+    if [ "$ready" ] && [ "$PREDRAIN_SECONDS" != 0 ]; then nap "$PREDRAIN_SECONDS"; fi
+    admin POST /drain_listeners >/dev/null || :
+    finish
+  fi
+  say "ending Envoy"
+  kill -TERM "$envoy" 2>/dev/null
+}
+
+end() {
+  interrupted=yes
+  if [ "$drain" ]; then
+    kill -TERM "$envoy" 2>/dev/null || :
+  else
+    drain &
+    drain=$!
+  fi
+}
+
+[ -z "$early" ] || exit 143
+envoy "$@" &
+envoy=$! drain= status=127 interrupted=yes
+trap end TERM INT
+[ -z "$early" ] || end
+while [ "$interrupted" ]; do
+  interrupted=
+  wait "$envoy" && code=0 || code=$?
+  # 127: an interrupted wait has got the status already.
+  [ "$code" = 127 ] || status=$code
+done
+if [ "$drain" ]; then
+  kill -TERM "$drain" 2>/dev/null || :
+  wait "$drain" || :
+fi
+exit "$status"

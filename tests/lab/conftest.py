@@ -7,11 +7,9 @@ from pathlib import Path
 import pytest
 
 from support.images import import_all
-from support.lab import Lab, available, wait_for
-from support.lab_swarm import Edges, report, running, settled
+from support.lab import Lab, available
+from support.lab_swarm import FLEET, Edges, deploy_fleet, report, running
 
-ROOT = Path(__file__).parent.parent.parent
-STACK = "swarm-xds"
 LAB = pytest.StashKey[Lab]()
 
 
@@ -31,24 +29,19 @@ def lab(request: pytest.FixtureRequest, envoy_binary: Path) -> Iterator[Lab]:
 @pytest.fixture(scope="session")
 def fleet(lab: Lab) -> Lab:
     """The lab with `deploy/stack.yml` on it: two control planes, and an edge that takes traffic on every node."""
-    lab.deploy(STACK, ROOT / "deploy" / "stack.yml", env={"TAG": "lab"})
-    settled(lab, f"{STACK}_control-plane", 2)
-    settled(lab, f"{STACK}_edge", len(lab.nodes))
-    edges = Edges(lab)
-    for node in lab.nodes:
-        wait_for(f"an answer from edge {node}", lambda node=node: edges.status(node, "nobody.example.org") == 404)
-    edges.close()
+    lab.docker(1, "network", "create", "--driver", "overlay", "--attachable", "swarm-xds")
+    deploy_fleet(lab)
     return lab
 
 
 @pytest.fixture
 def edges(fleet: Lab) -> Iterator[Edges]:
     """A client of the edges; none of them may be replaced while the test runs."""
-    before = set(running(fleet, f"{STACK}_edge"))
+    before = set(running(fleet, f"{FLEET}_edge"))
     client = Edges(fleet)
     yield client
     client.close()
-    assert set(running(fleet, f"{STACK}_edge")) == before
+    assert set(running(fleet, f"{FLEET}_edge")) == before
 
 
 @pytest.hookimpl(wrapper=True)

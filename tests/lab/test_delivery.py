@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -122,3 +123,20 @@ def test_the_example_has_interlocks_three_labels() -> None:
         "com.docker.lb.port": "8080",
         "com.docker.lb.network": "swarm-xds",
     }
+
+
+def test_an_edge_has_the_time_that_its_end_may_take() -> None:
+    """The swarm kills what has not ended when the grace period is over."""
+    stack = yaml.safe_load((ROOT / "deploy" / "stack.yml").read_text())
+    defaults = dict(
+        re.findall(r"\{(PREDRAIN_SECONDS|DRAIN_LIMIT_SECONDS):=(\d+)\}", (ENVOY / "entrypoint.sh").read_text())
+    )
+    grace = int(stack["services"]["edge"]["stop_grace_period"].removesuffix("s"))
+    assert len(defaults) == 2
+    assert grace >= sum(map(int, defaults.values())) + 5
+
+
+def test_the_fleets_network_belongs_to_no_stack() -> None:
+    """The swarm refuses to remove a network that others' services are on."""
+    stack = yaml.safe_load((ROOT / "deploy" / "stack.yml").read_text())
+    assert stack["networks"]["fleet"] == {"name": "swarm-xds", "external": True}

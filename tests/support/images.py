@@ -3,7 +3,7 @@
 - ``EDGE``: Envoy's binary, the libraries it needs, busybox as the shell, and the project's ``envoy/`` files where their
   Dockerfile puts them.
 - ``CONTROL_PLANE``: the running Python, the packages that ``swarm-xds`` requires, and ``swarm-xds`` itself.
-- ``APP``: the same files; its command is ``tests/lab/app.py``.
+- ``APP``: the same files; its command is ``tests/lab/app.py``. ``APP_UNCHECKED`` has no health check.
 """
 
 import hashlib
@@ -25,6 +25,7 @@ from support.lab import Lab, LabError
 ROOT = Path(__file__).parent.parent.parent
 CACHE = ROOT / ".cache" / "lab"
 EDGE, CONTROL_PLANE, APP = "swarm-xds/edge:lab", "swarm-xds/control-plane:lab", "swarm-xds/app:lab"
+APP_UNCHECKED = "swarm-xds/app-unchecked:lab"
 
 PYTHON = f"python{sys.version_info.major}.{sys.version_info.minor}"
 LIBRARY = PurePosixPath("/usr/local/lib") / PYTHON
@@ -46,8 +47,8 @@ def edge_entries(envoy: Path) -> Entries:
     """Return the files of a fleet member's image by their place in it."""
     entries: Entries = {"/usr/local/bin/envoy": envoy, "/bin/busybox": _busybox(), **ACCOUNTS}
     entries["/etc/envoy/bootstrap.yaml"] = ROOT / "envoy" / "bootstrap.yaml"
-    for script in ("entrypoint.sh", "healthcheck.sh"):
-        entries[f"/usr/local/bin/{script}"] = ROOT / "envoy" / script
+    for script in (ROOT / "envoy").glob("*.sh"):
+        entries[f"/usr/local/bin/{script.name}"] = script
     return entries
 
 
@@ -100,7 +101,9 @@ def import_all(lab: Lab, envoy: Path) -> None:
     lab.import_image(trees[1], CONTROL_PLANE, [PATH, environment, 'ENTRYPOINT ["swarm-xds"]', 'CMD ["serve"]'])
     # Without a health check the swarm calls a task running, and stops its predecessor, before it listens.
     health = "HEALTHCHECK --interval=1s --timeout=2s --retries=2 CMD wget -q -O /dev/null http://127.0.0.1:8080/healthz"
-    lab.derive_image(CONTROL_PLANE, APP, [f'ENTRYPOINT ["{PYTHON}", "-S", "/lab/app.py"]', "CMD []", health])
+    command = [f'ENTRYPOINT ["{PYTHON}", "-S", "/lab/app.py"]', "CMD []"]
+    lab.derive_image(CONTROL_PLANE, APP, [*command, health])
+    lab.derive_image(CONTROL_PLANE, APP_UNCHECKED, command)
 
 
 def _busybox() -> Path:

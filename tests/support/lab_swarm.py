@@ -3,6 +3,7 @@
 import time
 from collections.abc import Mapping
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import docker
@@ -12,6 +13,10 @@ from support.lab import Lab, LabError, wait_for
 
 #: Task states that a task never leaves.
 ENDED = {"complete", "shutdown", "failed", "rejected", "orphaned", "remove"}
+
+#: The project's own stack.
+FLEET = "swarm-xds"
+STACK_FILE = Path(__file__).parent.parent.parent / "deploy" / "stack.yml"
 
 Task = dict[str, Any]
 
@@ -103,7 +108,17 @@ class Edges:
         self.client.close()
 
 
-def admin(lab: Lab, node: int, path: str, service: str = "swarm-xds_edge") -> str:
+def deploy_fleet(lab: Lab) -> None:
+    """Deploy the project's own stack and wait until an edge takes traffic on every node."""
+    lab.deploy(FLEET, STACK_FILE, env={"TAG": "lab"})
+    settled(lab, f"{FLEET}_control-plane", 2)
+    settled(lab, f"{FLEET}_edge", len(lab.nodes))
+    edges = Edges(lab)
+    edges.await_status("nobody.example.org", 404, timeout=30)
+    edges.close()
+
+
+def admin(lab: Lab, node: int, path: str, service: str = f"{FLEET}_edge") -> str:
     """Return a page of the admin interface of the edge on a node."""
     mine = ("ps", "-q", "--filter", f"label=com.docker.swarm.service.name={service}")
     container = lab.docker(node, *mine, check=False).partition("\n")[0]

@@ -23,6 +23,9 @@ from urllib.parse import urlsplit
 
 import h11
 
+#: Seconds until a connection counts as refused, and for which a load balancer leaves what refused it.
+CONNECT, LEAVE = 2.0, 0.5
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -54,6 +57,11 @@ class Load:
         answers: Of every request that has ended, in the order of their ends. Safe to read while the load runs.
         limit: The load ends by itself after so many seconds: nothing that hangs loads for ever.
         accept: Tells a success from a failure; by default it is status 200.
+        balance: Be a load balancer in front of the URLs: one that takes no connection is left for a moment, and its
+            requests go to the next. Without it, each of these requests is a failure.
+        refused: When and where no connection was taken, so that no byte of a request was sent; not a failure.
+        unheard: When and where a new connection was closed before any byte of an answer. When a listener closes, the
+            kernel does so to what was not accepted yet; a load balancer tries a request without effects elsewhere.
     """
 
     def __init__(
@@ -65,6 +73,7 @@ class Load:
         timeout: float = 10,
         limit: float = 120,
         accept: Callable[[Answer], bool] = is_success,
+        balance: bool = False,
     ) -> None:
         self.urls, self.host, self.rate, self.timeout, self.limit, self.accept = (
             urls,
@@ -74,7 +83,11 @@ class Load:
             limit,
             accept,
         )
+        self.balance = balance
         self.answers: list[Answer] = []
+        self.refused: list[tuple[float, str]] = []
+        self.unheard: list[tuple[float, str]] = []
+        self._back: dict[str, float] = {}
         self._idle: dict[str, list[_Connection]] = defaultdict(list)
         self._start = 0.0
         self._stop = threading.Event()
@@ -134,6 +147,10 @@ class Load:
         median, tail, most = (f"{self.percentile(percent) * 1000:.1f} ms" for percent in (50, 99, 100))
         head = f"{len(self.answers)} requests in {self.elapsed:.1f} s, {len(failures)} failed"
         lines = [f"{head}; median {median}, 99 % {tail}, most {most}"]
+        for what, moments in (("refused", self.refused), ("unheard", self.unheard)):
+            for url, count in Counter(url for _, url in moments).items():
+                times = [at for at, where in moments if where == url]
+                lines.append(f"  {count} {what} by {url}, {min(times):.2f} s to {max(times):.2f} s")
         reasons = Counter((failure.url, failure.status, failure.body[:120]) for failure in failures)
         for (url, status, body), count in reasons.most_common(10):
             times = [failure.at for failure in failures if (failure.url, failure.status) == (url, status)]
@@ -164,26 +181,52 @@ class Load:
         at = self.elapsed
         try:
             async with asyncio.timeout(self.timeout):
-                status, body = await self._exchange(url)
+                url, status, body = await (self._balanced if self.balance else self._exchange)(url)
         except (OSError, TimeoutError, h11.ProtocolError) as error:
             status, body = 0, f"{type(error).__name__}: {error}"
         self.answers.append(Answer(at, url, self.elapsed - at, status, body))
 
-    async def _exchange(self, url: str) -> tuple[int, str]:
+    async def _balanced(self, url: str) -> tuple[str, int, str]:
+        first = self.urls.index(url)
+        order = [*self.urls[first:], *self.urls[:first]]
+        for each in sorted(order, key=lambda each: self._back.get(each, 0) > self.elapsed):
+            try:
+                return await self._exchange(each)
+            except _RefusedError:
+                self.refused.append((self.elapsed, each))
+            except _UnheardError:
+                self.unheard.append((self.elapsed, each))
+            self._back[each] = self.elapsed + LEAVE
+        raise OSError("no edge took a connection")
+
+    async def _exchange(self, url: str) -> tuple[str, int, str]:
         parts = urlsplit(url)
         idle = self._idle[url]
+        while idle and idle[-1].reader.at_eof():
+            await idle.pop().close()
+        fresh = not idle
         connection = idle.pop() if idle else await _Connection.open(parts.hostname or "", parts.port or 80)
         try:
             target = parts.path + (f"?{parts.query}" if parts.query else "")
-            answer = await connection.get(target or "/", self.host)
-        except BaseException:
+            status, body = await connection.get(target or "/", self.host)
+        except BaseException as error:
             connection.writer.transport.abort()
+            if fresh and not connection.heard and isinstance(error, OSError | h11.ProtocolError):
+                raise _UnheardError(f"closed before any answer: {error}") from error
             raise
         if connection.reusable():
             idle.append(connection)
         else:
             await connection.close()
-        return answer
+        return url, status, body
+
+
+class _RefusedError(OSError):
+    """No connection was made."""
+
+
+class _UnheardError(OSError):
+    """A new connection ended before any byte of an answer."""
 
 
 @dataclass
@@ -196,10 +239,15 @@ class _Connection:
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
     state: h11.Connection
+    heard: bool = False
 
     @classmethod
     async def open(cls, host: str, port: int) -> Self:
-        reader, writer = await asyncio.open_connection(host, port)
+        try:
+            async with asyncio.timeout(CONNECT):
+                reader, writer = await asyncio.open_connection(host, port)
+        except (OSError, TimeoutError) as error:
+            raise _RefusedError(f"{type(error).__name__}: {error}") from error
         return cls(reader, writer, h11.Connection(h11.CLIENT))
 
     async def get(self, target: str, host: str) -> tuple[int, str]:
@@ -208,11 +256,15 @@ class _Connection:
         status, body = 0, bytearray()
         while not isinstance(event := self.state.next_event(), h11.EndOfMessage | h11.ConnectionClosed):
             if event is h11.NEED_DATA:
-                self.state.receive_data(await self.reader.read(65_536))
+                data = await self.reader.read(65_536)
+                self.heard = self.heard or bool(data)
+                self.state.receive_data(data)
             elif isinstance(event, h11.Response):
                 status = event.status_code
             elif isinstance(event, h11.Data):
                 body += event.data
+        if not self.heard:
+            raise ConnectionResetError("closed without an answer")
         return status, body.decode(errors="replace")
 
     def reusable(self) -> bool:
