@@ -123,7 +123,7 @@ def test_service() -> None:
                 PublishedPort(target=9000, published=30000, mode=PublishMode.INGRESS),
             ),
         ),
-        routed=True,
+        kept=True,
         replicas=2,
     )
 
@@ -154,7 +154,7 @@ def test_network_and_node() -> None:
 
 
 @pytest.mark.parametrize(
-    ("labels", "routed", "fleet"),
+    ("labels", "kept", "fleet"),
     [
         pytest.param({"com.docker.lb.hosts": "a"}, True, None, id="interlock"),
         pytest.param({"xds.hosts": "a"}, True, None, id="ours"),
@@ -168,10 +168,33 @@ def test_network_and_node() -> None:
         pytest.param(..., False, None, id="absent"),
     ],
 )
-def test_which_services_are_kept(labels: object, *, routed: bool, fleet: str | None) -> None:
+def test_which_services_are_kept(labels: object, *, kept: bool, fleet: str | None) -> None:
     """A label of ours, or a fleet's, makes a service ours."""
     record = one_service(changed(SERVICE, "Spec.Labels", labels))
-    assert (record.routed, record.fleet) == (routed, fleet)
+    assert (record.kept, record.fleet, record.relay) == (kept, fleet, False)
+
+
+RELAY_LABELS = {"swarm-xds.relay": FRONT, "swarm-xds.relay.fleet": "edge"}
+
+
+@pytest.mark.parametrize(
+    ("labels", "relay"),
+    [
+        pytest.param(RELAY_LABELS, True, id="ours"),
+        pytest.param(RELAY_LABELS | {"swarm-xds.fleet": "edge", "xds.hosts": "a"}, True, id="with other labels"),
+        pytest.param({"swarm-xds.relay": FRONT}, False, id="alike only"),
+    ],
+)
+def test_which_services_are_relays(labels: object, *, relay: bool) -> None:
+    """A relay is nothing else, whatever labels somebody has added."""
+    record = one_service(changed(SERVICE, "Spec.Labels", labels))
+    assert (record.kept, record.relay, record.fleet) == (relay, relay, None)
+
+
+def test_image_of_a_fleet() -> None:
+    """Relays take it over; that of other services is nobody's business."""
+    fleet = one_service(changed(SERVICE, "Spec.Labels", {"swarm-xds.fleet": "edge"}))
+    assert (fleet.image, one_service(SERVICE).image) == ("app:1", "")
 
 
 @pytest.mark.parametrize(
@@ -290,6 +313,18 @@ def test_ingress_is_known_by_id_too() -> None:
             Network(id=FRONT, name="shop_net", stack="shop", ingress=True, subnets=("10.0.1.0/24",)),
             id="ingress",
         ),
+        pytest.param(
+            "Internal",
+            True,
+            Network(id=FRONT, name="shop_net", stack="shop", internal=True, subnets=("10.0.1.0/24",)),
+            id="internal",
+        ),
+        pytest.param(
+            "Options",
+            {"encrypted": ""},
+            Network(id=FRONT, name="shop_net", stack="shop", encrypted=True, subnets=("10.0.1.0/24",)),
+            id="encrypted",
+        ),
     ],
 )
 def test_networks(path: str, value: object, want: Network | None) -> None:
@@ -313,22 +348,6 @@ def test_nodes(path: str, value: object, address: str, *, up: bool) -> None:
     """A node's address and whether its tasks can be reached."""
     (record,) = convert.nodes([changed(NODE, path, value)]).records.values()
     assert (record.node.address, record.up) == (address, up)
-
-
-@pytest.mark.parametrize(
-    ("text", "want"),
-    [
-        ("1970-01-01T00:00:01Z", 1_000_000_000),
-        ("1970-01-01T00:00:00.5Z", 500_000_000),
-        ("2026-11-23T20:35:36.756006565Z", 1795466136756006565),
-        ("2026-11-23T22:35:36.756006565+02:00", 1795466136756006565),
-        ("2026-13-01T00:00:00Z", 0),
-        ("", 0),
-    ],
-)
-def test_nanoseconds(text: str, want: int) -> None:
-    """To the nanosecond, in any zone, and 0 for what is no time."""
-    assert convert.nanoseconds(text) == want
 
 
 @pytest.mark.parametrize(

@@ -7,15 +7,16 @@ import pytest
 from swarm_xds.sources import Reading
 from swarm_xds.sources.docker import convert
 from swarm_xds.sources.docker.view import View
+from swarm_xds.swarm import FleetService
 
 
-def raw_service(name: str, **more: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
+def raw_service(name: str, **more: Any) -> dict[str, Any]:
     """Return a routed service whose id is its name."""
     spec = {"Name": name, "Labels": {"xds.hosts": f"{name}.example"}, "Mode": {"Replicated": {"Replicas": 1}}}
     return {"ID": name, "Spec": spec} | more
 
 
-def raw_task(service: str, number: int = 1, **more: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
+def raw_task(service: str, number: int = 1, **more: Any) -> dict[str, Any]:
     """Return a running task."""
     status = {"State": "running"}
     return {"ID": f"{service}.{number}", "ServiceID": service, "DesiredState": "running", "Status": status} | more
@@ -166,3 +167,25 @@ def test_two_services_of_one_fleet() -> None:
         template = {"Networks": [{"Target": network} for network in networks]}
         view.put_service(name, convert.services([{"ID": name, "Spec": spec | {"TaskTemplate": template}}]))
     assert taken(view).state.fleet_networks == (("", ("n2",)),)
+
+
+def test_relays_and_fleets() -> None:
+    """Relays stand apart from the services, with their tasks; a fleet's service is among them and once more as such."""
+    view = full()
+    view.set_networks(
+        convert.networks([{"Id": "n0", "Name": "ingress", "Scope": "swarm", "Ingress": True}]),
+    )
+    fleet = {"Image": "edge:1"}
+    template = {"ContainerSpec": fleet, "Networks": [{"Target": "n0"}, {"Target": "n2"}]}
+    spec = {"Name": "edge", "Labels": {"swarm-xds.fleet": "main"}, "TaskTemplate": template}
+    view.put_service("edge", convert.services([{"ID": "edge", "Spec": spec}]))
+    labels = {"swarm-xds.relay": "n1", "swarm-xds.relay.fleet": "main"}
+    view.put_service("relay", convert.services([{"ID": "relay", "Spec": {"Name": "relay", "Labels": labels}}]))
+    view.set_tasks(["relay"], convert.tasks([raw_task("relay")]))
+    state = taken(view).state
+    assert [service.name for service in state.services] == ["edge", "shop", "web"]
+    assert [(relay.name, len(relay.tasks), dict(relay.labels)) for relay in state.relays] == [("relay", 1, labels)]
+    assert state.fleet_services == (
+        FleetService(id="edge", name="edge", fleet="main", image="edge:1", network_ids=("n2",)),
+    )
+    assert view.reading("again") is None

@@ -10,7 +10,7 @@ import pytest
 from support.engine import FakeEngine
 from swarm_xds.problem import Kind
 from swarm_xds.sources import Reading
-from swarm_xds.sources.docker import DockerSource, Endpoint, watch
+from swarm_xds.sources.docker import DockerSource, Endpoint
 
 from .conftest import BOUND, TIMINGS, Reader, eventually, names, service
 
@@ -438,22 +438,6 @@ async def test_closing_the_generator_ends_the_stream(engine: FakeEngine) -> None
     await anext(readings)
     await readings.aclose()
     await eventually(lambda: not any(t.name == "docker-events" for t in threading.enumerate()))
-
-
-def test_waits_grow_to_the_cap_and_begin_anew() -> None:
-    """Delays double up to the cap, with jitter of at most half; an untried manager is tried at once."""
-
-    async def delays(count: int) -> list[float]:
-        outage = watch._Outage(tuple(Endpoint(url=f"tcp://m{i}:1") for i in range(count)), TIMINGS)
-        found = []
-        for _ in range(8):
-            outage.failed(watch.EngineError(outage.endpoint, "away"))
-            found.append(outage.delay())
-        return found
-
-    alone = asyncio.run(delays(1))
-    assert all(low / 2 <= d <= low for d, low in zip(alone, [0.01, 0.02, 0.04, *[0.05] * 5], strict=True)), alone
-    assert [d > 0 for d in asyncio.run(delays(2))] == [False, True] * 4
 
 
 def test_a_source_needs_an_endpoint() -> None:

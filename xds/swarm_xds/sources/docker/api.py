@@ -1,4 +1,4 @@
-"""The engine's API, as few calls of it as the source needs, each with a time limit.
+"""The engine's API, as few calls of it as the source needs, each with a time limit, and a way to make others.
 
 In: an ``Endpoint``. Out: the engine's JSON as it came, events, or an ``EngineError``; never half an answer.
 It must not know what the JSON means.
@@ -36,12 +36,17 @@ _FAILURES = (DockerException, requests.RequestException, urllib3.exceptions.HTTP
 
 
 class EngineError(Exception):
-    """A call to an engine failed; what it was asked for is unknown, which is not the same as absent."""
+    """A call to an engine failed; what it was asked for is unknown, which is not the same as absent.
 
-    def __init__(self, endpoint: Endpoint, reason: str) -> None:
+    Attributes:
+        status: The engine's HTTP status; 0 if it did not answer, or not in full.
+    """
+
+    def __init__(self, endpoint: Endpoint, reason: str, status: int = 0) -> None:
         super().__init__(f"{endpoint.url}: {reason}")
         self.endpoint = endpoint
         self.reason = reason
+        self.status = status
 
 
 class NotFoundError(EngineError):
@@ -93,30 +98,30 @@ class Engine:
 
     async def services(self) -> list[Json]:
         """List every service: ``GET /services``."""
-        return await self._list(self._client.services)
+        return await self._list(lambda client: client.services())
 
     async def service(self, service_id: str) -> Json:
         """Read one service, or raise ``NotFoundError``: ``GET /services/{id}``."""
-        return await self._one(service_id, lambda: self._client.inspect_service(service_id))
+        return await self._one(service_id, lambda client: client.inspect_service(service_id))
 
     async def tasks(self, service_ids: Sequence[str]) -> list[Json]:
         """List the tasks of these services: ``GET /tasks``.
 
         The engine answers ``NotFoundError`` for all of them if one is not there.
         """
-        return await self._list(lambda: self._client.tasks(filters={"service": list(service_ids)}))
+        return await self._list(lambda client: client.tasks(filters={"service": list(service_ids)}))
 
     async def networks(self) -> list[Json]:
         """List the swarm's networks: ``GET /networks``."""
-        return await self._list(lambda: self._client.networks(filters={"scope": "swarm"}))
+        return await self._list(lambda client: client.networks(filters={"scope": "swarm"}))
 
     async def network(self, network_id: str) -> Json:
         """Read one network, or raise ``NotFoundError``: ``GET /networks/{id}``."""
-        return await self._one(network_id, lambda: self._client.inspect_network(network_id, scope="swarm"))
+        return await self._one(network_id, lambda client: client.inspect_network(network_id, scope="swarm"))
 
     async def nodes(self) -> list[Json]:
         """List the nodes: ``GET /nodes``."""
-        return await self._list(self._client.nodes)
+        return await self._list(lambda client: client.nodes())
 
     async def events(self, deliver: Deliver, *, silence: float) -> "EventStream":
         """Open the event stream: ``GET /events``. It ends with an error after ``silence`` seconds without an event."""
@@ -143,19 +148,23 @@ class Engine:
         stream.start()
         return stream
 
+    async def call(self, work: Callable[[Any], T]) -> T:
+        """Do ``work`` with the SDK's client, and return what it returns."""
+        return await _in_thread(lambda: _translated(self.endpoint, lambda: work(self._client)))
+
     def close(self) -> None:
         """Close the connections that no call is using."""
         self._client.close()
 
-    async def _list(self, call: Callable[[], Json]) -> list[Json]:
-        answer = await _in_thread(lambda: _translated(self.endpoint, call))
+    async def _list(self, call: Callable[[Any], Json]) -> list[Json]:
+        answer = await self.call(call)
         if not isinstance(answer, list):
             raise EngineError(self.endpoint, f"a list was asked for, the answer is {type(answer).__name__}")
         return answer
 
-    async def _one(self, identifier: str, call: Callable[[], Json]) -> Json:
+    async def _one(self, identifier: str, call: Callable[[Any], Json]) -> Json:
         try:
-            answer = await _in_thread(lambda: _translated(self.endpoint, call))
+            answer = await self.call(call)
         except NotFoundError as error:
             # Only the engine's own "service X not found" is proof. A proxy in between that knows no such path is not.
             if identifier in error.reason:
@@ -243,7 +252,7 @@ def _translated(endpoint: Endpoint, work: Callable[[], T]) -> T:
         if "not a swarm manager" in reason:
             raise NotManagerError(endpoint, f"this engine is not a swarm manager ({reason})") from error
         raise (NotFoundError if error.status_code == requests.codes.not_found else EngineError)(
-            endpoint, reason
+            endpoint, reason, error.status_code or 0
         ) from error
     except _FAILURES as error:
         raise EngineError(endpoint, f"{type(error).__name__}: {error}") from error

@@ -5,21 +5,20 @@ Pure: it must not know where the JSON came from or what was known before. It nev
 converted is named as unreadable, with a problem, and takes no other object with it.
 """
 
-import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_address
 from typing import Any, Generic, TypeVar
 
 from swarm_xds.problem import Kind, Problem, Severity, shown
+from swarm_xds.sources.docker.fields import addresses, mapping, nanoseconds, sequence, subnet, text
 from swarm_xds.swarm import Network, Node, PublishedPort, PublishMode, Service, Task
+from swarm_xds.swarm.marks import FLEET_LABEL, RELAY_FLEET_LABEL, RELAY_LABEL, STACK_LABEL
 
 #: A service is kept if it has a label whose key begins with one of these.
 ROUTED_PREFIXES = ("com.docker.lb.", "xds.", "com.docker.ucp.mesh.http")
-#: Marks a fleet's own proxy service; its value is the fleet's name, empty for the default fleet.
-FLEET_LABEL = "swarm-xds.fleet"
-STACK_LABEL = "com.docker.stack.namespace"
+#: A relay carries both, and no other service is one.
+_RELAY_LABELS = {RELAY_LABEL, RELAY_FLEET_LABEL}
 
 #: A node in one of these states carries no traffic. Not ``unknown``: that is every node's state for some seconds
 #: after the managers elect a new leader, while its tasks run on.
@@ -28,7 +27,6 @@ _UPDATING = frozenset({"updating", "rollback_started"})
 #: States that a task never leaves.
 _ENDED = frozenset({"complete", "shutdown", "failed", "rejected", "remove", "orphaned"})
 
-_TIMESTAMP = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9})\d*)?(Z|[+-]\d\d:\d\d)")
 _MAX_PORT = 65535
 T = TypeVar("T")
 
@@ -55,15 +53,19 @@ class ServiceRecord:
     """A service without its tasks.
 
     Attributes:
-        routed: It carries a label of ours, or is a fleet's; all others are nobody's business.
-        fleet: The fleet whose proxies it runs, None for any other service.
+        kept: It carries a label of ours, or is a fleet's or a relay; all others are nobody's business.
+        fleet: The fleet whose proxies it runs, empty for the default fleet; None for any other service.
+        image: Of a fleet's service.
+        relay: A control plane has put it into the swarm; nothing is routed to it, whatever its labels say.
         replicas: How many tasks it is to have, None where the engine does not say (global services, jobs).
         updating: The engine is replacing its tasks.
     """
 
     service: Service
-    routed: bool
+    kept: bool
     fleet: str | None = None
+    image: str = ""
+    relay: bool = False
     replicas: int | None = None
     updating: bool = False
 
@@ -161,37 +163,40 @@ def _unreadable(what: str, raw: Any, why: str) -> Problem:  # noqa: ANN401 - JSO
 
 
 def _service(raw: Mapping[str, Any], ingress: frozenset[str], problems: list[Problem]) -> ServiceRecord:
-    spec = _mapping(raw, "Spec")
-    name = _text(spec, "Name")
+    spec = mapping(raw, "Spec")
+    name = text(spec, "Name")
     if not name:
         raise ValueError("it has no name")
     labels = _labels(spec, name, problems)
-    routed = FLEET_LABEL in labels or any(key.startswith(ROUTED_PREFIXES) for key in labels)
+    relay = labels.keys() >= _RELAY_LABELS
+    fleet = None if relay else labels.get(FLEET_LABEL)
     identifier = _identifier(raw)
-    if not routed:
-        return ServiceRecord(service=Service(id=identifier, name=name), routed=False)
-    endpoint = _mapping(raw, "Endpoint")
+    if not relay and fleet is None and not any(key.startswith(ROUTED_PREFIXES) for key in labels):
+        return ServiceRecord(service=Service(id=identifier, name=name), kept=False)
+    endpoint = mapping(raw, "Endpoint")
     return ServiceRecord(
         service=Service(
             id=identifier,
             name=name,
             stack=labels.get(STACK_LABEL, ""),
-            created=nanoseconds(_text(raw, "CreatedAt")),
+            created=nanoseconds(text(raw, "CreatedAt")),
             labels=tuple(sorted(labels.items())),
             network_ids=_network_ids(spec),
             virtual_ips=_virtual_ips(endpoint, ingress),
-            ports=_spec_ports(_mapping(spec, "EndpointSpec"), endpoint),
+            ports=_spec_ports(mapping(spec, "EndpointSpec"), endpoint),
         ),
-        routed=True,
-        fleet=labels.get(FLEET_LABEL),
+        kept=True,
+        fleet=fleet,
+        image="" if fleet is None else text(mapping(mapping(spec, "TaskTemplate"), "ContainerSpec"), "Image"),
+        relay=relay,
         replicas=_replicas(spec),
-        updating=_mapping(raw, "UpdateStatus").get("State") in _UPDATING,
+        updating=mapping(raw, "UpdateStatus").get("State") in _UPDATING,
     )
 
 
 def _labels(spec: Mapping[str, Any], name: str, problems: list[Problem]) -> dict[str, str]:
     labels: dict[str, str] = {}
-    for key, value in _mapping(spec, "Labels").items():
+    for key, value in mapping(spec, "Labels").items():
         if isinstance(value, str):
             labels[key] = value
         elif value is None:
@@ -213,23 +218,23 @@ def _labels(spec: Mapping[str, Any], name: str, problems: list[Problem]) -> dict
 
 
 def _network_ids(spec: Mapping[str, Any]) -> tuple[str, ...]:
-    template = _mapping(spec, "TaskTemplate")
-    attached = _sequence(template, "Networks") or _sequence(spec, "Networks")  # the second is from before API 1.25
+    template = mapping(spec, "TaskTemplate")
+    attached = sequence(template, "Networks") or sequence(spec, "Networks")  # the second is from before API 1.25
     found = {entry.get("Target") for entry in attached if isinstance(entry, Mapping)}
     return tuple(sorted(target for target in found if isinstance(target, str) and target))
 
 
 def _virtual_ips(endpoint: Mapping[str, Any], ingress: frozenset[str]) -> tuple[tuple[str, str], ...]:
     found: set[tuple[str, str]] = set()
-    for entry in _sequence(endpoint, "VirtualIPs"):
-        if isinstance(entry, Mapping) and (network := _text(entry, "NetworkID")) and network not in ingress:
-            found.update((network, address) for address in _addresses([entry.get("Addr")]))
+    for entry in sequence(endpoint, "VirtualIPs"):
+        if isinstance(entry, Mapping) and (network := text(entry, "NetworkID")) and network not in ingress:
+            found.update((network, address) for address in addresses([entry.get("Addr")]))
     return tuple(sorted(found))
 
 
 def _spec_ports(spec: Mapping[str, Any], endpoint: Mapping[str, Any]) -> tuple[PublishedPort, ...]:
     """The ports asked for; where the number was left to the engine, the one it chose."""
-    chosen = {(port.target, port.mode): port.published for port in _ports(_sequence(endpoint, "Ports"))}
+    chosen = {(port.target, port.mode): port.published for port in _ports(sequence(endpoint, "Ports"))}
     return tuple(
         sorted(
             PublishedPort(
@@ -237,7 +242,7 @@ def _spec_ports(spec: Mapping[str, Any], endpoint: Mapping[str, Any]) -> tuple[P
                 published=port.published or chosen.get((port.target, port.mode), 0),
                 mode=port.mode,
             )
-            for port in _ports(_sequence(spec, "Ports"))
+            for port in _ports(sequence(spec, "Ports"))
         )
     )
 
@@ -261,25 +266,25 @@ def _is_port(value: Any, least: int) -> bool:  # noqa: ANN401 - JSON
 
 
 def _replicas(spec: Mapping[str, Any]) -> int | None:
-    count = _mapping(_mapping(spec, "Mode"), "Replicated").get("Replicas")
+    count = mapping(mapping(spec, "Mode"), "Replicated").get("Replicas")
     return count if isinstance(count, int) else None
 
 
 def _task(raw: Mapping[str, Any], ingress: frozenset[str]) -> TaskRecord | None:
-    status = _mapping(raw, "Status")
-    state, desired = _text(status, "State"), _text(raw, "DesiredState")
+    status = mapping(raw, "Status")
+    state, desired = text(status, "State"), text(raw, "DesiredState")
     if state in _ENDED:
         return None
-    host_ports = _ports(_sequence(_mapping(status, "PortStatus"), "Ports"))
+    host_ports = _ports(sequence(mapping(status, "PortStatus"), "Ports"))
     return TaskRecord(
         task=Task(
             id=_identifier(raw),
-            node_id=_text(raw, "NodeID"),
+            node_id=text(raw, "NodeID"),
             serving=desired == "running",
             addresses=_task_addresses(raw, ingress),
             host_ports=tuple(port for port in host_ports if port.mode is PublishMode.HOST),
         ),
-        service_id=_text(raw, "ServiceID"),
+        service_id=text(raw, "ServiceID"),
         running=state == "running",
         state=(state, desired),
     )
@@ -287,112 +292,50 @@ def _task(raw: Mapping[str, Any], ingress: frozenset[str]) -> TaskRecord | None:
 
 def _task_addresses(raw: Mapping[str, Any], ingress: frozenset[str]) -> tuple[tuple[str, str], ...]:
     found: set[tuple[str, str]] = set()
-    for entry in _sequence(raw, "NetworksAttachments"):
+    for entry in sequence(raw, "NetworksAttachments"):
         if not isinstance(entry, Mapping):
             continue
-        network = _mapping(entry, "Network")
+        network = mapping(entry, "Network")
         identifier = _identifier(network)
-        if not identifier or identifier in ingress or _mapping(network, "Spec").get("Ingress") is True:
+        if not identifier or identifier in ingress or mapping(network, "Spec").get("Ingress") is True:
             continue
-        found.update((identifier, address) for address in _addresses(_sequence(entry, "Addresses")))
+        found.update((identifier, address) for address in addresses(sequence(entry, "Addresses")))
     return tuple(sorted(found))
 
 
 def _network(raw: Mapping[str, Any]) -> Network | None:
     if raw.get("Scope") != "swarm":
         return None
-    name = _text(raw, "Name")
+    name = text(raw, "Name")
     if not name:
         raise ValueError("it has no name")
-    subnets = set()
-    for entry in _sequence(_mapping(raw, "IPAM"), "Config"):
-        if isinstance(entry, Mapping) and (subnet := _subnet(entry.get("Subnet"))):
-            subnets.add(subnet)
-    stack = _mapping(raw, "Labels").get(STACK_LABEL)
+    configs = [entry for entry in sequence(mapping(raw, "IPAM"), "Config") if isinstance(entry, Mapping)]
+    subnets = {subnet(entry.get("Subnet")) for entry in configs} - {""}
+    stack = mapping(raw, "Labels").get(STACK_LABEL)
     return Network(
         id=_identifier(raw),
         name=name,
         stack=stack if isinstance(stack, str) else "",
         ingress=raw.get("Ingress") is True,
+        internal=raw.get("Internal") is True,
+        # The engine's overlay driver asks whether the option is there, and not for its value.
+        encrypted="encrypted" in mapping(raw, "Options"),
         subnets=tuple(sorted(subnets)),
     )
 
 
 def _node(raw: Mapping[str, Any]) -> NodeRecord:
-    status = _mapping(raw, "Status")
-    manager = _text(_mapping(raw, "ManagerStatus"), "Addr").rpartition(":")[0].strip("[]")
-    candidates = _addresses([_text(status, "Addr"), manager])
+    status = mapping(raw, "Status")
+    manager = text(mapping(raw, "ManagerStatus"), "Addr").rpartition(":")[0].strip("[]")
+    candidates = addresses([text(status, "Addr"), manager])
     # A manager that was told to listen everywhere gives 0.0.0.0 in the first of the two places.
     usable = [a for a in candidates if not ip_address(a).is_unspecified and not ip_address(a).is_loopback]
     return NodeRecord(
         node=Node(
             id=_identifier(raw),
-            hostname=_text(_mapping(raw, "Description"), "Hostname"),
+            hostname=text(mapping(raw, "Description"), "Hostname"),
             address=(usable or candidates or [""])[0],
         ),
-        up=_text(status, "State") not in DOWN,
-        availability=_text(_mapping(raw, "Spec"), "Availability"),
+        up=text(status, "State") not in DOWN,
+        availability=text(mapping(raw, "Spec"), "Availability"),
     )
-
-
-def nanoseconds(timestamp: str) -> int:
-    """Return an RFC 3339 time as nanoseconds since the epoch, or 0 if it is none."""
-    found = _TIMESTAMP.fullmatch(timestamp)
-    if not found:
-        return 0
-    whole, fraction, zone = found.groups()
-    try:
-        moment = datetime.fromisoformat(whole + ("+00:00" if zone == "Z" else zone))
-    except ValueError:
-        return 0
-    since = moment - datetime(1970, 1, 1, tzinfo=UTC)
-    return (since.days * 86_400 + since.seconds) * 10**9 + int((fraction or "").ljust(9, "0"))
-
-
-def _addresses(values: Iterable[Any]) -> list[str]:
-    """Return the values that are IP addresses, without the length of a prefix."""
-    found = []
-    for value in values:
-        if isinstance(value, str):
-            bare = value.partition("/")[0]
-            try:
-                ip_address(bare)
-            except ValueError:
-                continue
-            found.append(bare)
-    return found
-
-
-def _subnet(value: Any) -> str:  # noqa: ANN401 - JSON
-    try:
-        return str(ip_network(value, strict=False)) if isinstance(value, str) else ""
-    except ValueError:
-        return ""
-
-
-def _mapping(raw: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    """Return the object under ``key``; absent and null are empty, anything else is an error."""
-    value = raw.get(key)
-    if value is None:
-        return {}
-    if not isinstance(value, Mapping):
-        raise TypeError(f"{key} is not an object")
-    return value
-
-
-def _sequence(raw: Mapping[str, Any], key: str) -> list[Any]:
-    value = raw.get(key)
-    if value is None:
-        return []
-    if not isinstance(value, list):
-        raise TypeError(f"{key} is not a list")
-    return value
-
-
-def _text(raw: Mapping[str, Any], key: str) -> str:
-    value = raw.get(key)
-    if value is None:
-        return ""
-    if not isinstance(value, str):
-        raise TypeError(f"{key} is not a string")
-    return value

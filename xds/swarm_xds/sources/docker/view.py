@@ -11,7 +11,7 @@ from typing import TypeVar
 from swarm_xds.problem import Kind, Problem, Severity, ordered
 from swarm_xds.sources.base import Reading
 from swarm_xds.sources.docker.convert import Batch, NodeRecord, ServiceRecord, TaskRecord
-from swarm_xds.swarm import Network, Service, SwarmState, Task
+from swarm_xds.swarm import FleetService, Network, Service, SwarmState, Task
 
 T = TypeVar("T")
 
@@ -70,7 +70,7 @@ class View:
     def set_services(self, batch: Batch[ServiceRecord]) -> None:
         """Take a list of all services."""
         known = _merged(self._services, batch)
-        kept = {i: record for i, record in known.items() if record.routed}
+        kept = {i: record for i, record in known.items() if record.kept}
         for gone in self._services.keys() - kept.keys():
             self._forget_tasks(gone)
         self._stale.update(i for i, record in kept.items() if self._services.get(i) is not record)
@@ -81,7 +81,7 @@ class View:
         """Take one service; an empty batch says that it is gone."""
         found = _one(self._services, service_id, batch)
         self._set_problems("service", service_id, (p for _, p in batch.problems))
-        if found and found.routed:
+        if found and found.kept:
             self._services[service_id] = found
             self._stale.add(service_id)
         else:
@@ -134,12 +134,15 @@ class View:
         """Return what is known, or None if that is what was returned last."""
         self._rebuild()
         fleets, fleet_problems = self._fleets()
+        services = [(record, self._built[i]) for i, record in sorted(self._services.items())]
         problems = [p for group in self._problems.values() for p in group]
         state = SwarmState(
-            services=tuple(self._built[i] for i in sorted(self._services)),
+            services=tuple(service for record, service in services if not record.relay),
             networks=tuple(self._networks[i] for i in sorted(self._networks)),
             nodes=tuple(self._nodes[i].node for i in sorted(self._nodes)),
             fleet_networks=fleets,
+            fleet_services=tuple(self._fleet_service(record) for record, _ in services if record.fleet is not None),
+            relays=tuple(service for record, service in services if record.relay),
         )
         reading = Reading(state=state, problems=ordered([*problems, *fleet_problems]), cause=cause)
         if self._last and reading.state == self._last.state and reading.problems == self._last.problems:
@@ -175,6 +178,16 @@ class View:
                 else:
                     problems.append(_no_such_network(fleet, name))
         return tuple((fleet, tuple(sorted(fleets[fleet]))) for fleet in sorted(fleets)), problems
+
+    def _fleet_service(self, record: ServiceRecord) -> FleetService:
+        networks = set(record.service.network_ids) - self.ingress
+        return FleetService(
+            id=record.service.id,
+            name=record.service.name,
+            fleet=record.fleet or "",
+            image=record.image,
+            network_ids=tuple(sorted(networks)),
+        )
 
     def _down(self) -> frozenset[str]:
         return frozenset(i for i, record in self._nodes.items() if not record.up)

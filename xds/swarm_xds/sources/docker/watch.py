@@ -1,28 +1,25 @@
 """The Docker source: events and polls of a manager become readings.
 
 In: endpoints of managers. Out: ``Reading`` values, for ever. The shell around ``convert``, ``view`` and ``pacing``: all
-awaits, the clock and the log are here. It must not know what a label means.
+awaits and the clock are here. It must not know what a label means.
 
 A failure of the engine ends the session with it, never the readings: what was read last stays true until another
 session has read everything anew.
 """
 
 import asyncio
-import random
 from collections.abc import AsyncGenerator, Awaitable, Coroutine, Iterable, Sequence
 from typing import Any, TypeVar
-
-import structlog
 
 from swarm_xds.sources.base import Reading
 from swarm_xds.sources.docker import convert
 from swarm_xds.sources.docker.api import Engine, EngineError, Event, EventStream, Json, NotFoundError
 from swarm_xds.sources.docker.endpoint import Endpoint
+from swarm_xds.sources.docker.outage import Outage
 from swarm_xds.sources.docker.pacing import BATCH, Pacing, Timings
 from swarm_xds.sources.docker.view import FleetNetworks, View
 
 T = TypeVar("T")
-_log = structlog.get_logger(__name__)
 
 #: With more objects than this in one wake-up, the lists are cheaper than reading each.
 _MANY = 32
@@ -52,7 +49,7 @@ class DockerSource:
     async def readings(self) -> AsyncGenerator[Reading, None]:
         """Yield a first complete reading, then one whenever something changed. It never ends by itself."""
         view = View(self._fleet_networks)
-        outage = _Outage(self._endpoints, self._timings)
+        outage = Outage(self._endpoints, self._timings, away="docker.unreachable", back="docker.recovered")
         while True:
             session = _Session(outage.endpoint, view, self._timings)
             try:
@@ -67,47 +64,6 @@ class DockerSource:
             finally:
                 session.close()
             await asyncio.sleep(outage.delay())
-
-
-class _Outage:
-    """Which endpoint to try next and when; logs the first failure and the recovery, not the tries in between."""
-
-    def __init__(self, endpoints: tuple[Endpoint, ...], timings: Timings) -> None:
-        self._endpoints = endpoints
-        self._timings = timings
-        self._failures = 0
-        self._turn = 0
-        self._away = False
-        self._up_since: float | None = None
-
-    @property
-    def endpoint(self) -> Endpoint:
-        return self._endpoints[self._turn % len(self._endpoints)]
-
-    def over(self) -> None:
-        self._up_since = asyncio.get_running_loop().time()
-        if self._away:
-            self._away = False
-            _log.info("docker.recovered", endpoint=self.endpoint.url, attempt=self._failures)
-
-    def failed(self, error: EngineError) -> None:
-        now = asyncio.get_running_loop().time()
-        if self._up_since is not None and now - self._up_since >= self._timings.retry_cap:
-            self._failures = 0  # it was well for a while: not the same trouble
-        self._up_since = None
-        self._failures += 1
-        log = _log.debug if self._away else _log.warning
-        log("docker.unreachable", endpoint=self.endpoint.url, error=error.reason, attempt=self._failures)
-        self._away = True
-        self._turn += 1
-
-    def delay(self) -> float:
-        """No wait while there is another manager to try; then ever longer, and not in step with other replicas."""
-        rounds, rest = divmod(self._failures, len(self._endpoints))
-        if rest:
-            return 0.0
-        wait = min(self._timings.retry_cap, self._timings.retry_first * 2.0 ** min(rounds - 1, 30))
-        return wait * random.uniform(0.5, 1.0)  # noqa: S311 - jitter is no secret
 
 
 class _Inbox:
