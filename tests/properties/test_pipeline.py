@@ -128,7 +128,7 @@ def test_what_is_remembered_makes_no_difference(data: st.DataObject) -> None:
 
 @given(LABELS)
 def test_bad_labels_keep_the_last_good_form_or_leave_it_out(labels: dict[str, str]) -> None:
-    """A route is, after any change of labels, what the new labels say alone, or what it was, or gone; and it recovers."""
+    """After any change of labels a route is what the new ones say, or what it was, or gone; and it recovers."""
     service = VICTIMS[0]
     kept = pipeline()
     before = kept.build(ALONE).model

@@ -34,7 +34,7 @@ _ANY_TEXT = st.text(st.characters(), max_size=40)
 _HUGE = st.builds(lambda text: text * 20_000, st.sampled_from(["a", "a.", "/", ",", ";", "ä", "http://a,http://b;"]))
 VALUES = st.one_of(_GOOD, _GOOD, _GOOD, _ANY_TEXT, st.text("aA0.-_*/:,;=%[]\x00\ud800 é", max_size=20), _HUGE)
 
-_NAMES = sorted(keys.BY_NAME) + ["cors.allow", "headers.request.x", "cors.", "jwt."]
+_NAMES = [*sorted(keys.BY_NAME), "cors.allow", "headers.request.x", "cors.", "jwt."]
 _PREFIXES = [keys.INTERLOCK, keys.XDS, f"{keys.ROUTE}api.", f"{keys.ROUTE}b."]
 _NEAR = [f"{keys.HRM}", f"{keys.HRM}.1", f"{keys.HRM}.", "xds.", "xds.route.", "xds.route.a", "com.docker.lb", "other"]
 KEYS = st.one_of(
