@@ -2,7 +2,7 @@
 
 import typer
 
-from swarm_xds.cli import bootstrap, demo, labels, serve, translate
+from swarm_xds.cli import bootstrap, demo, labels, networks, serve, translate
 
 app = typer.Typer(
     name="swarm-xds",
@@ -16,6 +16,7 @@ app.command("serve", epilog=serve.EXAMPLES)(serve.serve)
 app.command("translate", epilog=translate.EXAMPLES)(translate.translate)
 app.command("demo", epilog=demo.EXAMPLES)(demo.demo)
 app.command("labels", epilog=labels.EXAMPLES)(labels.labels)
+app.command("networks", epilog=networks.EXAMPLES)(networks.networks)
 app.command("bootstrap", epilog=bootstrap.EXAMPLES)(bootstrap.bootstrap)
 
 

@@ -1,0 +1,88 @@
+"""``swarm-xds networks``: how each routed network is reached, and what that takes; nothing is written."""
+
+import asyncio
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Column, Table
+
+from swarm_xds import log
+from swarm_xds.app import make_source
+from swarm_xds.cli.output import Format, failed, tell, write, wrong_use
+from swarm_xds.networks.wanted import NetworkPlan
+from swarm_xds.pipeline import Pipeline
+from swarm_xds.settings import SettingsError, load
+from swarm_xds.sources import Reading, Source
+from swarm_xds.sources.docker import EndpointError
+from swarm_xds.swarm import SwarmState
+from swarm_xds.swarm.marks import RELAY_FLEET_LABEL, RELAY_LABEL
+
+EXAMPLES = """Examples:
+
+swarm-xds networks --plan
+
+DOCKER_HOST=tcp://manager:2376 swarm-xds networks --plan --format json"""
+
+_SECONDS = 10.0
+
+
+def networks(
+    plan: Annotated[bool, typer.Option("--plan", help="Print the plan without doing it.")] = False,
+    docker_host: Annotated[str | None, typer.Option(help="Swarm manager.", show_default="DOCKER_HOST")] = None,
+    config: Annotated[Path | None, typer.Option(help="YAML file with settings.")] = None,
+    style: Annotated[Format | None, typer.Option("--format", help="For programs.", show_default="a table")] = None,
+) -> None:
+    """Print how the fleets reach each routed network, and the relays that this takes."""
+    if not plan:
+        wrong_use("say what to print: swarm-xds networks --plan")
+    log.configure("warning", "console")
+    given = {"source": "docker", "manage_networks": True} | ({"docker_host": docker_host} if docker_host else {})
+    try:
+        settings = load(given, os.environ, config)
+        reading = asyncio.run(_first(make_source(settings)))
+    except SettingsError as error:
+        wrong_use(str(error))
+    except (EndpointError, TimeoutError) as error:
+        failed(str(error) or f"no manager answers within {_SECONDS:.0f} s")
+    build = Pipeline(settings.edge, settings.default_fleet, settings.relays).build(reading.state, reading.problems)
+    made = build.networks or NetworkPlan()
+    tell(build.problems)
+    if style is not None:
+        write(
+            {
+                "networks": [{**asdict(use), "way": str(use.way), "services": list(use.services)} for use in made.uses],
+                "relays": [{**asdict(relay), "constraints": list(relay.constraints)} for relay in made.relays],
+            },
+            style,
+        )
+        return
+    Console(highlight=False).print(_table(made, reading.state))
+
+
+async def _first(source: Source) -> Reading:
+    """Return a source's first reading."""
+    async with asyncio.timeout(_SECONDS):
+        async for reading in source.readings():
+            return reading
+    raise TimeoutError
+
+
+def _table(plan: NetworkPlan, state: SwarmState) -> Table:
+    running = {
+        (labels.get(RELAY_FLEET_LABEL), labels.get(RELAY_LABEL)): sum(task.serving for task in relay.tasks)
+        for relay in state.relays
+        for labels in (dict(relay.labels),)
+    }
+    relays = {(relay.fleet, relay.network_id): relay for relay in plan.relays}
+    columns = ("fleet", "network", "way", "relays running", "services", "why")
+    table = Table(*(Column(name, overflow="fold") for name in columns))
+    for use in plan.uses:
+        place = (use.fleet, use.network_id)
+        relay = relays.get(place)
+        count = f"{running.get(place, 0)} of {relay.replicas}" if relay else ""
+        table.add_row(use.fleet, use.network, str(use.way), count, ", ".join(use.services), use.reason)
+    return table
