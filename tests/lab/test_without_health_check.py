@@ -1,0 +1,30 @@
+"""A service whose image has no health check: the swarm calls its tasks running before they listen."""
+
+from pathlib import Path
+
+import pytest
+
+from support.images import APP_UNCHECKED
+from support.lab import Lab, wait_for
+from support.lab_swarm import Edges, edge_url, running, settled
+from support.load import Load
+
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(180)]
+
+EXAMPLE = Path(__file__).parent.parent.parent / "deploy" / "example.yml"
+HOST = "app.example.org"
+SERVICE = "unchecked_app"
+
+
+async def test_a_forced_restart_start_first(fleet: Lab, edges: Edges) -> None:
+    """With two replicas there is always one that listens, and connections to one that doesn't yet are tried again."""
+    fleet.deploy("unchecked", EXAMPLE, env={"EXAMPLE_IMAGE": APP_UNCHECKED})
+    before = settled(fleet, SERVICE, 2)
+    edges.await_tasks(HOST, before, timeout=60)
+    async with Load([edge_url(fleet, node) for node in fleet.nodes], HOST, rate=50) as load:
+        fleet.docker(1, "service", "update", "--detach", "--no-resolve-image", "--force", SERVICE)
+        wait_for("all tasks replaced", lambda: not set(before) & set(running(fleet, SERVICE)), timeout=60)
+        edges.await_tasks(HOST, settled(fleet, SERVICE, 2), timeout=60)
+    print(load.summary())  # noqa: T201
+    fleet.docker(1, "stack", "rm", "unchecked")
+    assert not load.failures, load.summary()
