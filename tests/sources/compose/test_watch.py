@@ -1,0 +1,201 @@
+"""The source on real files: what it yields after each kind of change."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+
+from swarm_xds.problem import Kind
+from swarm_xds.sources import Reading
+from swarm_xds.sources.compose import ComposeSource
+from swarm_xds.swarm import Service
+
+SECONDS = 10
+
+
+def text(host: str = "a.example.org", extra: str = "") -> str:
+    """Return a stack file with one service."""
+    return f"services:\n  web:\n    image: app\n    deploy: {{labels: {{xds.hosts: {host}, xds.port: 80}}}}\n{extra}"
+
+
+class Following:
+    """A source, and its readings one by one."""
+
+    def __init__(self, *paths: Path) -> None:
+        self._readings: AsyncIterator[Reading] = ComposeSource(paths, {}).readings()
+
+    async def next(self) -> Reading:
+        """Return the next reading; it comes in time, or the test fails."""
+        async with asyncio.timeout(SECONDS):
+            return await anext(self._readings)
+
+    async def until(self, holds: Callable[[Reading], bool]) -> Reading:
+        """Return the first reading of which something holds; writes may be seen half done before."""
+        async with asyncio.timeout(SECONDS):
+            while not holds(reading := await anext(self._readings)):
+                pass
+        return reading
+
+    async def nothing(self, seconds: float) -> None:
+        """Check that nothing comes for a while."""
+        pending = asyncio.ensure_future(anext(self._readings))
+        done, _ = await asyncio.wait({pending}, timeout=seconds)
+        assert not done
+        pending.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await pending
+
+
+def service(reading: Reading, name: str = "shop_web") -> Service:
+    """Return a service of a reading."""
+    return next(each for each in reading.state.services if each.name == name)
+
+
+def host(reading: Reading, name: str = "shop_web") -> str:
+    """Return a service's host."""
+    return dict(service(reading, name).labels)["xds.hosts"]
+
+
+def write(path: Path, content: str) -> None:
+    """Write a file in place."""
+    path.write_text(content, encoding="utf-8")
+
+
+def remove(path: Path) -> None:
+    """Take a file away."""
+    path.unlink()
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """A good stack file."""
+    path = tmp_path / "shop.yml"
+    write(path, text())
+    return path
+
+
+async def test_an_edit_in_place_is_read(path: Path) -> None:
+    """The first reading comes at once, the next one after the edit."""
+    following = Following(path)
+    first = await following.next()
+    assert host(first) == "a.example.org"
+    assert not first.problems
+    write(path, text("b.example.org"))
+    reading = await following.until(lambda reading: host(reading) == "b.example.org")
+    assert reading.cause == f"{path} changed"
+
+
+async def test_a_replacement_by_rename_is_read(path: Path) -> None:
+    """As editors and configuration management write."""
+    following = Following(path)
+    await following.next()
+    other = path.with_suffix(".new")
+    write(other, text("b.example.org"))
+    other.replace(path)
+    assert host(await following.next()) == "b.example.org"
+
+
+async def test_a_link_that_leads_elsewhere_is_read(tmp_path: Path) -> None:
+    """As mounted configs are swapped: the link stays, and its target's folder is another."""
+    for name, at in (("one", "a.example.org"), ("two", "b.example.org")):
+        (tmp_path / name).mkdir()
+        write(tmp_path / name / "shop.yml", text(at))
+    (tmp_path / "current").symlink_to("one")
+    path = tmp_path / "mounted"
+    path.mkdir()
+    (path / "shop.yml").symlink_to("../current/shop.yml")
+    following = Following(path / "shop.yml")
+    assert host(await following.next()) == "a.example.org"
+    (tmp_path / "next").symlink_to("two")
+    os.replace(tmp_path / "next", tmp_path / "current")  # noqa: PTH105 - the link itself
+    assert host(await following.next()) == "b.example.org"
+
+
+async def test_a_write_that_changes_nothing_is_no_reading(path: Path) -> None:
+    """The content counts, not the time."""
+    following = Following(path)
+    await following.next()
+    write(path, text())
+    await following.nothing(0.7)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        pytest.param(b"", "empty", id="empty"),
+        pytest.param(b"services:\n  web: [", "line 3", id="half written"),
+        pytest.param(b"services: {web: \xff}", "not UTF-8", id="not UTF-8"),
+        pytest.param(None, "cannot be read", id="gone"),
+    ],
+)
+async def test_a_bad_file_keeps_its_last_good_content_and_recovers(
+    path: Path, content: bytes | None, reason: str
+) -> None:
+    """The services are the same objects as before, a problem says why, and mending ends it."""
+    following = Following(path)
+    before = await following.next()
+    if content is None:
+        remove(path)
+    else:
+        other = path.with_suffix(".new")
+        other.write_bytes(content)
+        other.replace(path)
+    bad = await following.until(lambda reading: any(reason in each.reason for each in reading.problems))
+    assert bad.state == before.state
+    assert service(bad) is service(before)
+    assert [(each.kind, each.source) for each in bad.problems] == [(Kind.BAD_FILE, str(path))]
+    write(path, text("b.example.org"))
+    mended = await following.until(lambda reading: not reading.problems)
+    assert host(mended) == "b.example.org"
+
+
+async def test_a_bad_service_keeps_its_last_good_form_and_its_networks(path: Path) -> None:
+    """The rest of the file is as it is now."""
+    write(path, text(extra="  api:\n    networks: [front]\nnetworks: {front: {name: the-front}}\n"))
+    following = Following(path)
+    before = await following.next()
+    write(path, text("b.example.org", extra="  api: {deploy: 5}\n"))
+    bad = await following.until(lambda reading: host(reading) == "b.example.org")
+    assert service(bad, "shop_api") is service(before, "shop_api")
+    assert "the-front" in {network.id for network in bad.state.networks}
+    assert [each.service for each in bad.problems] == ["shop_api"]
+    write(path, text("b.example.org"))
+    gone = await following.until(lambda reading: not reading.problems)
+    assert [each.name for each in gone.state.services] == ["shop_web"]
+
+
+async def test_a_bad_file_hides_no_other(path: Path) -> None:
+    """Also at the start, and it is read as soon as it is good."""
+    other = path.with_name("other.yml")
+    following = Following(other, path)
+    first = await following.next()
+    assert [each.name for each in first.state.services] == ["shop_web"]
+    assert [each.source for each in first.problems] == [str(other)]
+    write(other, text("b.example.org"))
+    both = await following.until(lambda reading: not reading.problems)
+    assert {each.name for each in both.state.services} == {"other_web", "shop_web"}
+
+
+async def test_a_change_leaves_other_files_services_the_same_objects(path: Path) -> None:
+    """So that later stages skip them."""
+    other = path.with_name("other.yml")
+    write(other, text("o.example.org"))
+    following = Following(other, path)
+    before = await following.next()
+    write(path, text("b.example.org"))
+    after = await following.until(lambda reading: host(reading) == "b.example.org")
+    assert service(after, "other_web") is service(before, "other_web")
+
+
+async def test_a_folder_that_is_not_there_yet_is_waited_for(tmp_path: Path) -> None:
+    """The problem is told, and the file read once it is there."""
+    path = tmp_path / "later" / "shop.yml"
+    following = Following(path)
+    first = await following.next()
+    assert not first.state.services
+    assert "cannot be read" in first.problems[0].reason
+    path.parent.mkdir()
+    write(path, text())
+    assert host(await following.until(lambda reading: not reading.problems)) == "a.example.org"
