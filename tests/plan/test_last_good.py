@@ -141,10 +141,11 @@ def test_a_port_that_is_taken_away_keeps_the_route_and_hosts_that_are_taken_away
 
 def test_an_access_rule_that_is_not_yet_served_closes_the_route_whatever_was_good() -> None:
     """Serving the last form would open what is meant to be closed, also with another label bad."""
-    story = Story()
-    assert story(GOOD) == SERVED
-    assert story(GOOD | {"xds.allow": "10.0.0.0/8"}) == {}
-    assert story(GOOD | {"xds.allow": "10.0.0.0/8", "com.docker.lb.port": "eighty"}) == {}
+    for more in ({}, {"com.docker.lb.port": "eighty"}, {"com.docker.lb.max_fails": "x"}):
+        story = Story()
+        assert story(GOOD) == SERVED
+        assert story(GOOD | {"xds.allow": "10.0.0.0/8"} | more) == {}
+        assert story(GOOD) == SERVED
 
 
 def test_one_bad_route_of_a_service_keeps_to_itself() -> None:
