@@ -1,0 +1,115 @@
+"""Takes the steps, one after the other, and tells of them; what fails is tried again later and holds up nothing else.
+
+In: a ``Decision`` and the situation it was made in. Out: writes through ``RelayEngine``, and the log. It must not know
+why a step is due.
+"""
+
+import asyncio
+from collections.abc import Callable
+
+import structlog
+
+from swarm_xds.networks.engine import OvertakenError, RelayEngine
+from swarm_xds.networks.memory import RelayTimings, Situation
+from swarm_xds.networks.steps import Action, Decision, Step
+from swarm_xds.networks.troubles import Troubles
+from swarm_xds.networks.wanted import RelaySpec
+from swarm_xds.sources.docker.api import EngineError, NotManagerError
+
+_log = structlog.get_logger(__name__)
+
+
+class Applier:
+    """Takes steps, and remembers those that failed."""
+
+    def __init__(self, timings: RelayTimings) -> None:
+        self._troubles = Troubles(timings)
+
+    @property
+    def next_at(self) -> float | None:
+        """When something that failed is to be tried again."""
+        return self._troubles.next_at
+
+    async def apply(
+        self, engine: RelayEngine, situation: Situation, decision: Decision, current: Callable[[], bool]
+    ) -> bool:
+        """Take the steps as long as the situation is ``current``; return whether there may be something new to see.
+
+        Raises:
+            EngineError: The engine does not answer, or it is no manager; a step that it refuses is not an error.
+        """
+        self._troubles.keep({step.subject for step in decision.steps})
+        config_ids = {config.name: config.id for config in situation.observed.configs}
+        acted = False
+        for step in decision.steps:
+            if not current():
+                return True
+            if self._troubles.resting(step.subject, _now()):
+                continue
+            try:
+                done = await _take(step, engine, config_ids)
+            except OvertakenError as error:
+                self._troubles.failed(step.subject, _now(), tell=False)
+                _log.debug("network.overtaken", **_about(step), reason=str(error))
+            except EngineError as error:
+                if not error.status or isinstance(error, NotManagerError):
+                    raise
+                self._failed(step, error)
+            else:
+                acted = True
+                self._troubles.over(step.subject)
+                if done:
+                    _tell(step)
+        return acted
+
+    def _failed(self, step: Step, error: EngineError) -> None:
+        first, attempt = self._troubles.failed(step.subject, _now())
+        log = _log.warning if first else _log.debug
+        log("network.failed", **_about(step), action=str(step.action), error=error.reason, attempt=attempt)
+
+
+async def _take(step: Step, engine: RelayEngine, config_ids: dict[str, str]) -> bool:
+    """Take a step; return whether it was us who did it."""
+    match step.action:
+        case Action.CREATE_CONFIG:
+            spec = _spec(step)
+            config_ids[spec.config_name] = await engine.create_config(spec)
+            return True
+        case Action.CREATE_RELAY:
+            spec = _spec(step)
+            return await engine.create_service(spec, config_ids[spec.config_name])
+        case Action.UPDATE_RELAY:
+            spec = _spec(step)
+            await engine.update_service(spec, step.id, step.version, config_ids[spec.config_name])
+            return True
+        case Action.REMOVE_RELAY:
+            return await engine.remove_service(step.id)
+        case Action.REMOVE_CONFIG:
+            return await engine.remove_config(step.id)
+
+
+def _spec(step: Step) -> RelaySpec:
+    assert step.spec is not None, step  # noqa: S101 - a bug, not a condition
+    return step.spec
+
+
+_EVENTS = {
+    Action.CREATE_RELAY: "network.relay_created",
+    Action.UPDATE_RELAY: "network.relay_updated",
+    Action.REMOVE_RELAY: "network.relay_removed",
+}
+
+
+def _tell(step: Step) -> None:
+    if step.action in _EVENTS:
+        _log.info(_EVENTS[step.action], **_about(step), reason=step.reason)
+    else:
+        _log.debug("network.config_written", **_about(step), reason=step.reason)
+
+
+def _about(step: Step) -> dict[str, str]:
+    return {"service": step.name, "network": step.network, "stack": step.stack, "fleet": step.fleet}
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

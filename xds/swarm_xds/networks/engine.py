@@ -1,0 +1,120 @@
+"""The writes to the swarm, each of which may be done twice, or by two at once, and leads to the same.
+
+In: a connected ``Engine``, and what is to be. Out: what stands in the swarm of our own, or an ``EngineError``. It must
+not know why something is written. This and ``manager`` are all that writes to a swarm.
+"""
+
+import base64
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+from swarm_xds.networks import specification
+from swarm_xds.networks.observed import Observed, UnreadableError, is_ours, observed
+from swarm_xds.networks.wanted import RelaySpec
+from swarm_xds.sources.docker.api import Engine, EngineError, Json, NotFoundError
+from swarm_xds.swarm.marks import RELAY_FLEET_LABEL, RELAY_LABEL
+
+Work: TypeAlias = Callable[[Any], Json]
+
+_CONFLICT = 409
+_OURS = {"label": [RELAY_LABEL, RELAY_FLEET_LABEL]}
+
+
+class OvertakenError(Exception):
+    """Somebody else was there first: what was read is out of date."""
+
+
+class RelayEngine:
+    """One connected engine. Every method raises ``EngineError`` for a failure of any kind."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    async def observe(self) -> Observed:
+        """Read what carries our labels: ``GET /services`` and ``GET /configs``."""
+        services = await self._engine.call(lambda client: client.services(filters=_OURS))
+        configs = await self._engine.call(lambda client: client.configs(filters=_OURS))
+        try:
+            return observed(services, configs)
+        except UnreadableError as error:
+            raise EngineError(self._engine.endpoint, str(error)) from error
+
+    async def create_config(self, spec: RelaySpec) -> str:
+        """Create a relay's config, unless it is there, and return its id: ``POST /configs/create``."""
+        name, data = spec.config_name, spec.configuration.encode()
+        labels = specification.owner_labels(spec)
+        try:
+            made = await self._engine.call(lambda client: client.create_config(name, data, labels=labels))
+            return str(made["ID"])
+        except EngineError as error:
+            if error.status != _CONFLICT:
+                raise
+        found = await self._named("config", lambda client: client.inspect_config(name), name, spec)
+        if base64.b64decode(found["Spec"].get("Data") or "") != data:
+            raise self._foreign("config", name)
+        return str(found["ID"])
+
+    async def create_service(self, spec: RelaySpec, config_id: str) -> bool:
+        """Create a relay, unless one is there, and return whether it was made now: ``POST /services/create``."""
+        body = specification.service(spec, config_id)
+        try:
+            await self._engine.call(lambda client: client.create_service(**body))
+        except EngineError as error:
+            if error.status != _CONFLICT:
+                raise
+        else:
+            return True
+        await self._named("service", lambda client: client.inspect_service(spec.name), spec.name, spec)
+        return False
+
+    async def update_service(self, spec: RelaySpec, service_id: str, version: int, config_id: str) -> None:
+        """Make a relay what it is to be: ``POST /services/{id}/update``.
+
+        Raises:
+            OvertakenError: It is not as it was read, or gone.
+        """
+        body = specification.service(spec, config_id)
+        try:
+            await self._engine.call(lambda client: client.update_service(service_id, version, **body))
+        except NotFoundError as error:
+            if service_id in error.reason:
+                raise OvertakenError(error.reason) from error
+            raise
+        except EngineError as error:
+            if "out of sequence" in error.reason:
+                raise OvertakenError(error.reason) from error
+            raise
+
+    async def remove_service(self, service_id: str) -> bool:
+        """Remove a relay, and return whether it was there: ``DELETE /services/{id}``."""
+        return await self._remove(service_id, lambda client: client.remove_service(service_id))
+
+    async def remove_config(self, config_id: str) -> bool:
+        """Remove a config, and return whether it was there: ``DELETE /configs/{id}``."""
+        return await self._remove(config_id, lambda client: client.remove_config(config_id))
+
+    async def _named(self, what: str, inspect: Work, name: str, spec: RelaySpec) -> Json:
+        """Return what has the name that we wanted to give, if it is ours."""
+        try:
+            found = await self._engine.call(inspect)
+        except NotFoundError as error:
+            raise OvertakenError(f"{what} {name} was there and is gone") from error
+        try:
+            if found["Spec"]["Name"] == name and is_ours(found, spec.fleet, spec.network_id):
+                return found
+        except (KeyError, TypeError, AttributeError) as error:
+            raise EngineError(self._engine.endpoint, f"the answer for {what} {name} cannot be read") from error
+        raise self._foreign(what, name)
+
+    def _foreign(self, what: str, name: str) -> EngineError:
+        reason = f"there is another {what} named {name}, which swarm-xds has not made: remove it"
+        return EngineError(self._engine.endpoint, reason, _CONFLICT)
+
+    async def _remove(self, identifier: str, remove: Work) -> bool:
+        try:
+            await self._engine.call(remove)
+        except NotFoundError as error:
+            if identifier in error.reason:
+                return False
+            raise
+        return True

@@ -1,0 +1,117 @@
+"""What stands in the swarm of our own: the engine's answers as values. Pure.
+
+In: decoded JSON of services and configs that carry our labels. Out: ``Observed``. It must not know what is wanted, or
+how the JSON was read. An object that cannot be read is an error: half a view would have relays removed or made anew.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from swarm_xds.swarm.marks import FINGERPRINT_LABEL, RELAY_FLEET_LABEL, RELAY_LABEL, STACK_LABEL
+
+#: States of an update in which tasks of the service as it was before still run, or may come back.
+_UNSETTLED = frozenset({"updating", "paused", "rollback_started", "rollback_paused"})
+
+
+class UnreadableError(ValueError):
+    """The engine's answer has another shape than its API says."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """A Docker config of ours."""
+
+    id: str
+    name: str
+    fleet: str
+    network_id: str
+    stack: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Relay:
+    """A relay's service.
+
+    Attributes:
+        version: Index that an update has to name.
+        fingerprint: Of the ``RelaySpec`` that it was made from.
+        network_ids: In its specification, sorted.
+        config_ids: Configs that its tasks may need, sorted; while it is updated, the previous ones too.
+    """
+
+    id: str
+    name: str
+    version: int
+    fleet: str
+    network_id: str
+    stack: str = ""
+    fingerprint: str = ""
+    network_ids: tuple[str, ...] = ()
+    config_ids: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observed:
+    """Everything in the swarm that carries our labels, sorted by name."""
+
+    relays: tuple[Relay, ...] = ()
+    configs: tuple[Config, ...] = ()
+
+
+def observed(services: Iterable[Any], configs: Iterable[Any]) -> Observed:
+    """Return what the engine listed.
+
+    Raises:
+        UnreadableError: Something of it cannot be read.
+    """
+    try:
+        return Observed(
+            relays=tuple(sorted(map(relay, services), key=lambda each: each.name)),
+            configs=tuple(sorted(map(config, configs), key=lambda each: each.name)),
+        )
+    except (KeyError, TypeError, AttributeError) as error:
+        raise UnreadableError(f"the engine's answer cannot be read: {type(error).__name__}: {error}") from error
+
+
+def is_ours(raw: Any, fleet: str, network_id: str) -> bool:  # noqa: ANN401 - JSON
+    """Tell whether a service or config was made for this fleet and network."""
+    labels = raw["Spec"].get("Labels") or {}
+    return (labels.get(RELAY_FLEET_LABEL), labels.get(RELAY_LABEL)) == (fleet, network_id)
+
+
+def relay(raw: Any) -> Relay:  # noqa: ANN401 - JSON
+    """Return a service of ours."""
+    spec = raw["Spec"]
+    labels: Mapping[str, str] = spec["Labels"]
+    specs = [spec]
+    if (raw.get("UpdateStatus") or {}).get("State") in _UNSETTLED:
+        specs.append(raw.get("PreviousSpec") or {})
+    return Relay(
+        id=raw["ID"],
+        name=spec["Name"],
+        version=raw["Version"]["Index"],
+        fleet=labels[RELAY_FLEET_LABEL],
+        network_id=labels[RELAY_LABEL],
+        stack=labels.get(STACK_LABEL, ""),
+        fingerprint=labels.get(FINGERPRINT_LABEL, ""),
+        network_ids=tuple(sorted(each["Target"] for each in spec["TaskTemplate"].get("Networks") or ())),
+        config_ids=tuple(sorted({each for one in specs for each in _config_ids(one)})),
+    )
+
+
+def config(raw: Any) -> Config:  # noqa: ANN401 - JSON
+    """Return a config of ours."""
+    labels: Mapping[str, str] = raw["Spec"]["Labels"]
+    return Config(
+        id=raw["ID"],
+        name=raw["Spec"]["Name"],
+        fleet=labels[RELAY_FLEET_LABEL],
+        network_id=labels[RELAY_LABEL],
+        stack=labels.get(STACK_LABEL, ""),
+    )
+
+
+def _config_ids(spec: Mapping[str, Any]) -> list[str]:
+    container = (spec.get("TaskTemplate") or {}).get("ContainerSpec") or {}
+    return [each["ConfigID"] for each in container.get("Configs") or ()]

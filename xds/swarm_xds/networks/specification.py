@@ -1,0 +1,72 @@
+"""A relay as the engine is to run it: from a ``RelaySpec`` to the JSON of a service and of a config. Pure.
+
+In: a ``RelaySpec``. Out: the arguments of the engine's API (1.41). It must not know what exists already.
+"""
+
+from typing import Any
+
+from swarm_xds.networks.wanted import RelaySpec
+from swarm_xds.swarm.marks import FINGERPRINT_LABEL, RELAY_FLEET_LABEL, RELAY_LABEL, STACK_LABEL
+
+_CONFIGURATION = "/etc/envoy/relay.yaml"
+_COMMAND = ("envoy", "--config-path", _CONFIGURATION, "--disable-hot-restart", "--log-level", "warning")
+_SECOND = 10**9
+_STOP_GRACE = 5 * _SECOND
+_RESTART_DELAY = 1 * _SECOND
+#: Room for what a library may want to write; the rest of the file system is read-only.
+_TMP_BYTES = 8 * 1024 * 1024
+
+
+def owner_labels(spec: RelaySpec) -> dict[str, str]:
+    """Return the labels by which a relay's service and config are found, and that ``docker stack rm`` goes by."""
+    labels = {RELAY_LABEL: spec.network_id, RELAY_FLEET_LABEL: spec.fleet}
+    return labels | ({STACK_LABEL: spec.stack} if spec.stack else {})
+
+
+def service(spec: RelaySpec, config_id: str) -> dict[str, Any]:
+    """Return the keywords of the SDK's ``create_service`` and ``update_service``."""
+    return {
+        "name": spec.name,
+        "labels": owner_labels(spec) | {FINGERPRINT_LABEL: spec.fingerprint},
+        "task_template": {
+            "ContainerSpec": _container(spec, config_id),
+            "Resources": {"Limits": {"MemoryBytes": spec.memory}},
+            "RestartPolicy": {"Condition": "any", "Delay": _RESTART_DELAY},
+            "Placement": {
+                "Constraints": list(spec.constraints),
+                # Not a limit of one for each node: two on one node are better than one that cannot be placed.
+                "Preferences": [{"Spread": {"SpreadDescriptor": "node.id"}}],
+            },
+            "Networks": [{"Target": network_id} for network_id in dict.fromkeys(network_ids(spec))],
+        },
+        "mode": {"Replicated": {"Replicas": spec.replicas}},
+        # A new relay that does not come up stops the update, and the old ones go on.
+        "update_config": {"Parallelism": 1, "Order": "start-first", "FailureAction": "pause"},
+        "endpoint_spec": {"Mode": "dnsrr"},
+    }
+
+
+def network_ids(spec: RelaySpec) -> tuple[str, ...]:
+    """Return the networks that a relay stands on, sorted."""
+    return tuple(sorted((spec.network_id, spec.fleet_network_id)))
+
+
+def _container(spec: RelaySpec, config_id: str) -> dict[str, Any]:
+    return {
+        "Image": spec.image,
+        "Command": list(_COMMAND),
+        "Init": False,
+        "StopGracePeriod": _STOP_GRACE,
+        # The image's own asks an Envoy that is a fleet's.
+        "Healthcheck": {"Test": ["NONE"]},
+        "CapabilityDrop": ["ALL"],
+        "ReadOnly": True,
+        "Mounts": [{"Type": "tmpfs", "Target": "/tmp", "TmpfsOptions": {"SizeBytes": _TMP_BYTES}}],  # noqa: S108
+        "Configs": [
+            {
+                "ConfigID": config_id,
+                "ConfigName": spec.config_name,
+                "File": {"Name": _CONFIGURATION, "UID": "0", "GID": "0", "Mode": 0o444},
+            }
+        ],
+    }
