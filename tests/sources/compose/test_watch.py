@@ -178,15 +178,17 @@ async def test_a_bad_file_hides_no_other(path: Path) -> None:
     assert {each.name for each in both.state.services} == {"other_web", "shop_web"}
 
 
-async def test_a_change_leaves_other_files_services_the_same_objects(path: Path) -> None:
-    """So that later stages skip them."""
+async def test_a_change_leaves_other_services_the_same_objects(path: Path) -> None:
+    """In the same file and in others, so that later stages skip them."""
     other = path.with_name("other.yml")
     write(other, text("o.example.org"))
+    write(path, text(extra="  api: {}\n"))
     following = Following(other, path)
     before = await following.next()
-    write(path, text("b.example.org"))
+    write(path, text("b.example.org", extra="  api: {}\n"))
     after = await following.until(lambda reading: host(reading) == "b.example.org")
-    assert service(after, "other_web") is service(before, "other_web")
+    for name in ("other_web", "shop_api"):
+        assert service(after, name) is service(before, name)
 
 
 async def test_a_folder_that_is_not_there_yet_is_waited_for(tmp_path: Path) -> None:
