@@ -3,6 +3,7 @@
 In: ``Settings``. Out: a running control plane. No decision about routes is taken here.
 """
 
+import asyncio
 import gc
 import os
 import time
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 
 import structlog
 
+from swarm_xds.networks.manager import NetworkManager
 from swarm_xds.pipeline import Build, Pipeline
 from swarm_xds.problem import Problem, Severity
 from swarm_xds.server import Limits, LogObserver, Observer, Observers, Publisher, XdsServer
@@ -50,9 +52,11 @@ class App:
         *,
         observer: Observer | None = None,
         limits: Limits | None = None,
+        manager: NetworkManager | None = None,
         on_published: Callable[[Published], None] = lambda _: None,
     ) -> None:
         self._source = source
+        self._manager = manager
         self._pipeline = Pipeline(settings.edge, settings.default_fleet, settings.relays)
         self._on_published = on_published
         self._problems: frozenset[Problem] = frozenset()
@@ -83,6 +87,8 @@ class App:
             build = self._pipeline.build(reading.state, reading.problems)
             changed = _changed(self.publisher.latest, build.snapshots)
             self.publisher.publish(build.snapshots)
+            if self._manager is not None and build.networks is not None:
+                self._manager.want(build.networks, reading.state)
             seconds = time.perf_counter() - started
             self._tell(reading, build, changed, seconds)
             self._on_published(Published(reading=reading, build=build, changed=bool(changed), seconds=seconds))
@@ -129,10 +135,14 @@ async def serve(settings: Settings) -> None:
         AddressError: The address cannot be bound.
         EndpointError: The Docker settings name no usable endpoint.
     """
-    app = App(settings, make_source(settings))
+    manager = NetworkManager(find_endpoints(settings.docker_host)) if settings.relays is not None else None
+    app = App(settings, make_source(settings), manager=manager)
     await app.start()
     try:
-        await app.follow()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(app.follow())
+            if manager is not None:
+                tasks.create_task(manager.run())
     finally:
         await app.stop()
 

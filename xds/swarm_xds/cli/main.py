@@ -2,7 +2,7 @@
 
 import typer
 
-from swarm_xds.cli import bootstrap, demo, labels, networks, serve, translate
+from swarm_xds.cli import bootstrap, demo, labels, networks, serve, translate, uninstall
 
 app = typer.Typer(
     name="swarm-xds",
@@ -17,6 +17,7 @@ app.command("translate", epilog=translate.EXAMPLES)(translate.translate)
 app.command("demo", epilog=demo.EXAMPLES)(demo.demo)
 app.command("labels", epilog=labels.EXAMPLES)(labels.labels)
 app.command("networks", epilog=networks.EXAMPLES)(networks.networks)
+app.command("uninstall", epilog=uninstall.EXAMPLES)(uninstall.uninstall)
 app.command("bootstrap", epilog=bootstrap.EXAMPLES)(bootstrap.bootstrap)
 
 

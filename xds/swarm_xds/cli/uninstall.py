@@ -1,0 +1,36 @@
+"""``swarm-xds uninstall``: takes everything away that a control plane has put into the swarm."""
+
+import asyncio
+from typing import Annotated
+
+import typer
+
+from swarm_xds import log
+from swarm_xds.cli.output import failed
+from swarm_xds.networks.manager import NetworkManager, Removal
+from swarm_xds.sources.docker import EndpointError, EngineError, find_endpoints
+
+EXAMPLES = """Examples:
+
+docker stack rm swarm-xds && swarm-xds uninstall"""
+
+
+def uninstall(
+    docker_host: Annotated[str | None, typer.Option(help="Swarm manager.", show_default="DOCKER_HOST")] = None,
+) -> None:
+    """Remove every relay and its config, at once. Remove the control plane first, or it makes them again."""
+    log.configure("warning", "console")
+    try:
+        removal = asyncio.run(_uninstall([docker_host] if docker_host else []))
+    except (EndpointError, EngineError) as error:
+        failed(str(error))
+    for step in removal.removed:
+        typer.echo(f"removed {step.name}")
+    if removal.failed:
+        failed("; ".join(f"{step.name}: {reason}" for step, reason in removal.failed))
+    if not removal.removed:
+        typer.echo("nothing to remove")
+
+
+async def _uninstall(hosts: list[str]) -> Removal:
+    return await NetworkManager(find_endpoints(hosts)).uninstall()
