@@ -24,6 +24,8 @@ class Filed:
     Attributes:
         texts: Label and value of each known key.
         later: Those that are not yet served.
+        named: Names of the routes that have keys of their own.
+        scopes: Scopes of the unnamed keys that are served.
         mesh: Label and value of each label of the HTTP routing mesh.
         read: Places whose value was looked at.
         doubtful: Routes with a label that could not be read.
@@ -34,6 +36,8 @@ class Filed:
     problems: list[Problem] = field(default_factory=list)
     texts: dict[Place, tuple[str, str]] = field(default_factory=dict)
     later: dict[Place, Key[object]] = field(default_factory=dict)
+    named: set[str] = field(default_factory=set)
+    scopes: set[Scope] = field(default_factory=set)
     mesh: list[tuple[str, str]] = field(default_factory=list)
     read: set[Place] = field(default_factory=set)
     doubtful: set[str] = field(default_factory=set)
@@ -133,8 +137,12 @@ def _file(filed: Filed, route: str, name: str, label: str, value: str) -> None:
     other = filed.texts.get(place)
     if other is None:
         filed.texts[place] = (label, value)
+        if route:
+            filed.named.add(route)
         if key.due is not Due.NOW:
             filed.later[place] = key
+        elif not route:
+            filed.scopes.add(key.scope)
         return
     winner, loser = sorted((other, (label, value)), key=lambda each: _precedence(key, each[0]))
     filed.texts[place] = winner

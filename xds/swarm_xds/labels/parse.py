@@ -21,8 +21,8 @@ def parse(service: Service) -> tuple[ServiceIntent, tuple[Problem, ...]]:
     """Return what a service asks for, and what is wrong with its labels. Never raises for any label."""
     filed = file(service)
     mesh = _mesh_routes(filed)
-    names = _route_names(filed, mesh=bool(filed.mesh))
-    closed = withheld(filed, frozenset({*names, *(each.name for each in mesh)}))
+    names = _route_names(filed)
+    closed = withheld(filed, frozenset({*names, *(each.name for each in mesh)})) if filed.later else set()
     routes = [route for name in names if (route := _route(filed, name, withheld=name in closed)) is not None]
     routes += [route for each in mesh if (route := _mesh_route(filed, each)) is not None and each.name not in closed]
     _read_the_rest(filed)
@@ -32,12 +32,11 @@ def parse(service: Service) -> tuple[ServiceIntent, tuple[Problem, ...]]:
     return intent, tuple(filed.problems)
 
 
-def _route_names(filed: Filed, *, mesh: bool) -> list[str]:
+def _route_names(filed: Filed) -> list[str]:
     """Return the names of the routes that the labels speak of, the unnamed one first."""
-    named = sorted({route for route, _ in filed.texts if route})
-    scopes = {keys.of(place[1]).scope for place in filed.texts if not place[0] and place not in filed.later}
-    only = bool(scopes) and not named and not mesh
-    return ["", *named] if Scope.ROUTE in scopes or only else named
+    # Keys of the backend alone are there for others to fall back to, if there are others.
+    only = filed.scopes and not filed.named and not filed.mesh
+    return ["", *sorted(filed.named)] if Scope.ROUTE in filed.scopes or only else sorted(filed.named)
 
 
 @dataclass(slots=True)
@@ -93,7 +92,7 @@ class _Route:
         if key.needed and not good:
             self.filed.spoilt.add(self.name)
         once = unique(good)
-        if len(once) != len(good):
+        if len(once) < len(good):
             self.warn(Kind.DUPLICATE, key, "the same stands in it twice", "keep one of the two")
         return once
 
@@ -142,7 +141,7 @@ def _route(filed: Filed, name: str, *, withheld: bool) -> RouteIntent | None:
         return None
     named = (*hosts, ANY_HOST) if default else hosts
     # Interlock's way to write a redirect names the old host among the hosts too.
-    answered = tuple(sorted(host for host in named if not _redirected(host, path, redirects)))
+    answered = tuple(sorted([host for host in named if not (redirects and _redirected(host, path, redirects))]))
     if not named and (port is not None or not redirects):
         _missing(given, keys.HOSTS, "no host to answer for", "name the hosts, or set default_backend")
     elif answered and backend is None:

@@ -3,13 +3,15 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from swarm_xds.labels import BackendIntent, RouteIntent, ServiceIntent, Sticky
 from swarm_xds.labels import Redirect as RedirectIntent
-from swarm_xds.labels import RouteIntent, ServiceIntent, Sticky
 from swarm_xds.model import Backend, CookieHash, Outlier, RedirectTo, SourceHash
 from swarm_xds.plan.claims import Claim
 from swarm_xds.plan.reach import Surroundings, UnreachableError, reach
 from swarm_xds.problem import Problem
 from swarm_xds.swarm import Service
+
+_DEFAULT_OUTLIER = Outlier()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +58,7 @@ def offer(asked: tuple[Service, ServiceIntent], default_fleet: str, around: Surr
             by_name=reached.by_name,
             relayed=reached.relayed,
             consistent_hash=hash_by is not None,
-            outlier=Outlier(consecutive=route.backend.max_fails, base_ejection=route.backend.fail_timeout),
+            outlier=_outlier(route.backend),
         )
         backends.append((fleet, backend))
         claim = Claim(
@@ -94,6 +96,12 @@ def _target(redirect: RedirectIntent) -> RedirectTo:
         port=redirect.target_port,
         path=redirect.target_path,
     )
+
+
+def _outlier(backend: BackendIntent) -> Outlier:
+    if backend.max_fails is None and backend.fail_timeout is None:
+        return _DEFAULT_OUTLIER
+    return Outlier(consecutive=backend.max_fails, base_ejection=backend.fail_timeout)
 
 
 def _hash_by(route: RouteIntent) -> CookieHash | SourceHash | None:
