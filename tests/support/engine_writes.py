@@ -37,6 +37,12 @@ class WritableSwarm(FakeSwarm):
             raws = [raw for raw in known.values() if "swarm-xds.relay" in (raw["Spec"]["Labels"] or {})]
             return list(json.loads(json.dumps(sorted(raws, key=lambda raw: str(raw["Spec"]["Name"])))))
 
+    def names(self, kind: str) -> set[str]:
+        """Return the names of all services or configs."""
+        with self._lock:
+            known = self._services if kind == "service" else self._configs
+            return {raw["Spec"]["Name"] for raw in known.values()}
+
     def listed(self, kind: str, wanted: list[str]) -> bytes:
         """Return the services or configs that carry all these labels."""
         known = self._services if kind == "service" else self._configs
@@ -126,7 +132,7 @@ class WritableSwarm(FakeSwarm):
     def remove_stack(self, stack: str) -> Iterator[str]:
         """Do what ``docker stack rm`` does: list, then remove in order; yield after each what it says, if anything."""
         found = [
-            (erase, sorted(i for i, raw in known.items() if _stack(raw) == stack))
+            (erase, sorted((i for i, raw in known.items() if _stack(raw) == stack), key=lambda i: _name(known[i])))
             for erase, known in (
                 (self.erase_service, self._services),
                 (self.erase_config, self._configs),
@@ -168,6 +174,10 @@ def absent(kind: str, identifier: str) -> Answer:
 
 def _stack(raw: dict[str, Any]) -> str:
     return str((raw.get("Spec", raw)["Labels"] or {}).get(STACK, ""))
+
+
+def _name(raw: dict[str, Any]) -> str:
+    return str(raw.get("Spec", raw)["Name"])
 
 
 def _network_ids(spec: dict[str, Any]) -> list[str]:
