@@ -7,7 +7,7 @@ ENVOY := .envoy/envoy/_bin/envoy
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format golden bench lock clean envoy
+.PHONY: help demo test soak lint format golden bench lock clean envoy
 
 help: ## Show what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -17,6 +17,12 @@ demo: $(VENV)/.runtime $(ENVOY) ## See it work on this machine (ARGS=--check: on
 
 test: lint $(VENV)/.dev $(ENVOY) lab-packages ## Run every check and test, on a real swarm where the machine can
 	$(BIN)/pytest $(ARGS)
+
+CYCLES ?= 100
+soak: $(VENV)/.dev $(ENVOY) lab-packages ## Deploy and remove a stack CYCLES times on a real swarm; the last line is the tally
+	@mkdir -p .cache
+	CI=true CYCLES=$(CYCLES) $(BIN)/pytest tests/lab/test_stack_removal.py -k first_try -s -q 2>&1 | tee .cache/soak.log; \
+	  status=$$?; grep -E '^[0-9]+ of [0-9]+ cycles' .cache/soak.log || echo "not all of $(CYCLES) cycles"; exit $$status
 
 lint: $(VENV)/.dev ## Check format, types and the arrow of imports
 	$(BIN)/ruff format --check .

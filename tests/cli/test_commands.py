@@ -1,7 +1,6 @@
 """The commands as a user calls them: what they print, where, and with which exit status."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -13,6 +12,7 @@ from envoy.config.bootstrap.v3 import bootstrap_pb2
 from google.protobuf.json_format import ParseDict
 
 import swarm_xds.translate  # noqa: F401 - the messages that a bootstrap has inside an Any
+from support.command import command
 
 STACK = """
 services:
@@ -24,19 +24,6 @@ services:
         com.docker.lb.hosts: app.example.org
         com.docker.lb.port: {port}
 """
-
-
-def command(*args: str, env: dict[str, str] | None = None, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    """Run `swarm-xds` and return what it printed."""
-    return subprocess.run(
-        [str(Path(sys.executable).parent / "swarm-xds"), *args],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-        cwd=cwd,
-        env={**os.environ, "COLUMNS": "200", **(env or {})},
-    )
 
 
 @pytest.fixture

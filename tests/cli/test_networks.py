@@ -1,0 +1,47 @@
+"""`swarm-xds networks --plan` and `swarm-xds uninstall` against an engine."""
+
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from support.command import command
+from support.engine import FakeEngine
+
+
+@pytest.fixture
+def engine() -> Iterator[FakeEngine]:
+    """A swarm with the fleet on its own network, and a routed service on another."""
+    with FakeEngine() as engine:
+        edge = engine.add_network("swarm-xds", subnet="10.9.0.0/24")
+        front = engine.add_network("shop_front", subnet="10.1.0.0/24", stack="shop")
+        engine.add_service("swarm-xds_edge", labels={"swarm-xds.fleet": "default"}, networks=[edge], tasks=1)
+        labels = {"com.docker.lb.hosts": "shop.example.org", "com.docker.lb.port": "8080"}
+        engine.add_service("shop_web", labels=labels, networks=[front], tasks=1)
+        yield engine
+
+
+def test_the_plan_names_each_network_its_way_and_its_relay(engine: FakeEngine) -> None:
+    """A table for people, JSON for programs; nothing is written."""
+    result = command("networks", "--plan", "--docker-host", engine.url, env={"SWARM_XDS_RELAY_IMAGE": "edge:1"})
+    assert result.returncode == 0, result.stderr
+    assert "shop_front" in result.stdout
+    assert "relay" in result.stdout
+    args = ("networks", "--plan", "--docker-host", engine.url, "--format", "json")
+    document = json.loads(command(*args, env={"SWARM_XDS_RELAY_IMAGE": "edge:1"}).stdout)
+    assert [use["way"] for use in document["networks"]] == ["relay"]
+    assert document["relays"][0]["stack"] == "shop"
+    assert not [path for path in engine.asked if "create" in path]
+
+
+def test_uninstall_says_what_it_found(engine: FakeEngine) -> None:
+    """Without a relay there is nothing to remove, and services of others are left alone."""
+    result = command("uninstall", "--docker-host", engine.url)
+    assert (result.returncode, result.stdout) == (0, "nothing to remove\n")
+
+
+def test_no_manager_is_status_1_with_the_reason() -> None:
+    """Not a stack trace."""
+    result = command("uninstall", "--docker-host", "unix:///nonexistent.sock")
+    assert result.returncode == 1
+    assert "Traceback" not in result.stderr
