@@ -248,6 +248,12 @@ def test_a_task_that_refuses_is_replaced_by_another(edge: Edge) -> None:
         assert edge.ask("half.example.net", method=("GET", "POST")[number % 2], body=b"x").task == "a"
 
 
+def test_a_client_is_not_kept_on_a_task_that_refuses(edge: Edge) -> None:
+    """Stickiness gives way: the next try never goes where the last one went."""
+    for value in range(20):
+        assert edge.ask("half-sticky.example.net", cookie=f"session={value}").task == "a"
+
+
 def test_a_read_that_is_cut_off_is_repeated_and_a_write_is_not(running: Running) -> None:
     """A task that breaks the connection may have done what a POST asks for, but GET and HEAD do nothing."""
     edge = running.edge
