@@ -20,10 +20,15 @@ _log = structlog.get_logger(__name__)
 
 
 class Applier:
-    """Takes steps, and remembers those that failed."""
+    """Takes steps, and remembers those that failed.
+
+    Attributes:
+        made: Names of relays that are there, or may be, without anybody having looked since.
+    """
 
     def __init__(self, timings: RelayTimings) -> None:
         self._troubles = Troubles(timings)
+        self.made: frozenset[str] = frozenset()
 
     @property
     def next_at(self) -> float | None:
@@ -53,14 +58,20 @@ class Applier:
                 _log.debug("network.overtaken", **_about(step), reason=str(error))
             except EngineError as error:
                 if not error.status or isinstance(error, NotManagerError):
+                    self._note(step)  # it may have been done all the same
                     raise
                 self._failed(step, error)
             else:
                 acted = True
+                self._note(step)
                 self._troubles.over(step.subject)
                 if done:
                     _tell(step)
         return acted
+
+    def _note(self, step: Step) -> None:
+        if step.action is Action.CREATE_RELAY:
+            self.made |= {step.name}
 
     def _failed(self, step: Step, error: EngineError) -> None:
         first, attempt = self._troubles.failed(step.subject, _now())

@@ -58,9 +58,13 @@ class _Wanted:
             networks={network.id: network.name for network in state.networks},
         )
 
-    def with_observed(self, observed: Observed) -> Situation:
+    def with_observed(self, observed: Observed, made: frozenset[str] = frozenset()) -> Situation:
         return Situation(
-            wanted=self.relays, observed=observed, told=self.names, members=self.members, networks=self.networks
+            wanted=self.relays,
+            observed=observed,
+            told=self.names | made,
+            members=self.members,
+            networks=self.networks,
         )
 
 
@@ -151,7 +155,8 @@ class NetworkManager:
             self._changed.clear()
             wanted = self._wanted
             assert wanted is not None, "there is a plan"  # noqa: S101 - a bug, not a condition
-            situation = wanted.with_observed(await engine.observe())
+            situation = wanted.with_observed(await engine.observe(), self._applier.made)
+            self._applier.made = frozenset()
             if not known:
                 known = True
                 outage.over()

@@ -45,7 +45,7 @@ class Situation:
     Attributes:
         wanted: All relays that should exist, sorted by name.
         observed: As the engine has just listed it.
-        told: Names of relays that the source read last.
+        told: Names of relays that the source read last, or that were made since the last look.
         members: Ids of the services of each stack, as the source read them last.
         networks: Names of networks by id, for the log.
     """
