@@ -219,7 +219,7 @@ class Client(AbstractAsyncContextManager["Client"]):
     async def __aenter__(self) -> Self:
         return self
 
-    def stream(self, type_url: str) -> Any:  # noqa: ANN401 # grpc.aio's calls have no usable types
+    def stream(self, type_url: str) -> Any:  # grpc.aio's calls have no usable types
         """The call that carries a type; opened on its first use."""
         key = "" if self.aggregated else type_url
         if key not in self._streams:
@@ -232,7 +232,7 @@ class Client(AbstractAsyncContextManager["Client"]):
             self._streams[key] = self._channel.stream_stream(method)()
         return self._streams[key]
 
-    async def send(self, type_url: str, **fields: Any) -> None:  # noqa: ANN401 # what protobuf takes
+    async def send(self, type_url: str, **fields: Any) -> None:  # what protobuf takes
         """Send a request with exactly these fields; the node goes with a stream's first."""
         sotw = self.variant == "sotw"
         message = (discovery_pb2.DiscoveryRequest if sotw else discovery_pb2.DeltaDiscoveryRequest)(
@@ -298,7 +298,7 @@ class Client(AbstractAsyncContextManager["Client"]):
             version_info=last.version if last else "",
         )
 
-    async def _answer(self, type_url: str, nonce: str | None, **fields: Any) -> None:  # noqa: ANN401 # what protobuf takes
+    async def _answer(self, type_url: str, nonce: str | None, **fields: Any) -> None:  # what protobuf takes
         last = self._last[type_url]
         nonce = last.nonce if nonce is None else nonce
         if self.variant == "sotw":
