@@ -277,8 +277,11 @@ def test_a_header_with_an_underscore_is_refused(edge: Edge) -> None:
 def test_failures_take_a_task_out(running: Running) -> None:
     """After max_fails failures in a row nobody is sent to the failing task."""
     statuses = [running.edge.ask("failing.example.net", "/failing").status for _ in range(40)]
-    assert Counter(statuses) == {200: 37, 500: 3}
-    assert running.tasks["broken"].asked["/failing"] == 3
+    # Envoy's worker hears of an ejection a moment after the failure that led to it.
+    failed = Counter(statuses)[500]
+    assert 3 <= failed <= 8
+    assert statuses[-20:] == [200] * 20
+    assert running.tasks["broken"].asked["/failing"] == failed
 
 
 def test_a_task_by_name_is_found_by_dns(edge: Edge) -> None:
