@@ -250,7 +250,7 @@ def test_a_task_that_refuses_is_replaced_by_another(edge: Edge) -> None:
 
 def test_a_client_is_not_kept_on_a_task_that_refuses(edge: Edge) -> None:
     """Stickiness gives way: the next try never goes where the last one went."""
-    for value in range(20):
+    for value in range(200):
         assert edge.ask("half-sticky.example.net", cookie=f"session={value}").task == "a"
 
 
