@@ -11,7 +11,7 @@ from support.engine import FakeEngine
 from swarm_xds.networks.manager import NetworkManager
 from swarm_xds.networks.wanted import NetworkPlan
 from swarm_xds.sources.docker import Endpoint, EngineError
-from swarm_xds.swarm import SwarmState
+from swarm_xds.swarm import Service, SwarmState
 
 from .conftest import NEWER, TIMINGS, World, eventually
 
@@ -240,6 +240,20 @@ async def test_stack_is_removed_at_the_first_try(world: World, name: str) -> Non
         assert world.bare()
         world.front = world.engine.add_network("shop_front", stack="shop")
         world.spec = replace(world.spec, network_id=world.front)
+
+
+async def test_nothing_is_made_in_a_stack_that_is_being_removed(world: World) -> None:
+    """Even if the source has not told of it yet, a service that is gone keeps the relay from being made."""
+    manager = NetworkManager([Endpoint(url=world.engine.url)], TIMINGS)
+    web = Service(id=world.web, name="shop_web", stack="shop")
+    state = SwarmState(services=(web, replace(web, id="gone", name="shop_api")))
+    running = asyncio.create_task(manager.run())
+    manager.want(NetworkPlan(relays=(world.spec,)), state)
+    await eventually(lambda: world.engine.asked.count("/services") > 6)
+    assert world.engine.written == []
+    manager.want(NetworkPlan(relays=(world.spec,)), SwarmState(services=(web,)))
+    await eventually(world.converged)
+    running.cancel()
 
 
 async def test_preview_writes_nothing(world: World) -> None:

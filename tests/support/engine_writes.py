@@ -44,9 +44,11 @@ class WritableSwarm(FakeSwarm):
             return {raw["Spec"]["Name"] for raw in known.values()}
 
     def listed(self, kind: str, wanted: list[str]) -> bytes:
-        """Return the services or configs that carry all these labels."""
+        """Return the services or configs that carry all these labels, each ``key`` or ``key=value``."""
         known = self._services if kind == "service" else self._configs
-        found = (i for i, raw in known.items() if set(wanted) <= set(raw["Spec"]["Labels"] or {}))
+        labels = {i: raw["Spec"]["Labels"] or {} for i, raw in known.items()}
+        carried = {i: {*own, *(f"{key}={value}" for key, value in own.items())} for i, own in labels.items()}
+        found = (i for i in known if set(wanted) <= carried[i])
         return b"[" + b",".join(self._bytes[kind, i] for i in found) + b"]"
 
     def write_service(self, spec: dict[str, Any]) -> Answer:

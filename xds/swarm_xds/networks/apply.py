@@ -52,6 +52,8 @@ class Applier:
             if self._troubles.resting(step.subject, _now()):
                 continue
             try:
+                if step.action in _CREATIONS and step.stack:
+                    await _look_once_more(step.stack, engine, situation)
                 done = await _take(step, engine, config_ids)
             except OvertakenError as error:
                 self._troubles.failed(step.subject, _now(), tell=False)
@@ -79,6 +81,16 @@ class Applier:
         log("network.failed", **_about(step), action=str(step.action), error=error.reason, attempt=attempt)
 
 
+async def _look_once_more(stack: str, engine: RelayEngine, situation: Situation) -> None:
+    """Make sure that nobody has begun to remove the stack, of which the source may be about to tell.
+
+    Raises:
+        OvertakenError: A service that the source has read is gone.
+    """
+    if gone := situation.members.get(stack, frozenset()) - await engine.members(stack):
+        raise OvertakenError(f"{len(gone)} services of stack {stack} are gone")
+
+
 async def _take(step: Step, engine: RelayEngine, config_ids: dict[str, str]) -> bool:
     """Take a step; return whether it was us who did it."""
     match step.action:
@@ -104,6 +116,7 @@ def _spec(step: Step) -> RelaySpec:
     return step.spec
 
 
+_CREATIONS = {Action.CREATE_CONFIG, Action.CREATE_RELAY}
 _EVENTS = {
     Action.CREATE_RELAY: "network.relay_created",
     Action.UPDATE_RELAY: "network.relay_updated",

@@ -12,7 +12,7 @@ from swarm_xds.networks import specification
 from swarm_xds.networks.observed import Observed, UnreadableError, is_ours, observed
 from swarm_xds.networks.wanted import RelaySpec
 from swarm_xds.sources.docker.api import Engine, EngineError, Json, NotFoundError
-from swarm_xds.swarm.marks import RELAY_FLEET_LABEL, RELAY_LABEL
+from swarm_xds.swarm.marks import RELAY_FLEET_LABEL, RELAY_LABEL, STACK_LABEL
 
 Work: TypeAlias = Callable[[Any], Json]
 
@@ -38,6 +38,15 @@ class RelayEngine:
             return observed(services, configs)
         except UnreadableError as error:
             raise EngineError(self._engine.endpoint, str(error)) from error
+
+    async def members(self, stack: str) -> frozenset[str]:
+        """Read the ids of a stack's services: ``GET /services``."""
+        of_stack = {"label": f"{STACK_LABEL}={stack}"}
+        services = await self._engine.call(lambda client: client.services(filters=of_stack))
+        try:
+            return frozenset(str(service["ID"]) for service in services)
+        except (KeyError, TypeError) as error:
+            raise EngineError(self._engine.endpoint, f"the services of stack {stack} cannot be read") from error
 
     async def create_config(self, spec: RelaySpec) -> str:
         """Create a relay's config, unless it is there, and return its id: ``POST /configs/create``."""
