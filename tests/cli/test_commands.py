@@ -50,6 +50,9 @@ def test_help_of_every_command_has_examples() -> None:
         pytest.param(["translate"], id="no file"),
         pytest.param(["translate", "x.yml", "--http-port", "70000"], id="a port out of range"),
         pytest.param(["bootstrap", "--server", "nowhere"], id="a server without a port"),
+        pytest.param(["bootstrap", "--server", "http://x:80"], id="a server that is a URL"),
+        pytest.param(["bootstrap", "--fleet", ""], id="no fleet"),
+        pytest.param(["translate", "x.yml", "--static", "--http-port", "9901"], id="one port twice"),
         pytest.param(["serve", "--source", "compose"], id="compose without files"),
         pytest.param(["serve", "--source", "swarm"], id="no such source"),
         pytest.param(["serve", "--htp-port", "80"], id="no such option"),
@@ -107,6 +110,30 @@ def test_translate_of_a_missing_or_broken_file_is_status_1(tmp_path: Path) -> No
     result = command("translate", str(broken))
     assert result.returncode == 1
     assert "not UTF-8" in result.stderr
+
+
+def test_a_fleet_that_no_service_names_is_told(stack: Path) -> None:
+    """Rather than a configuration that answers nothing."""
+    result = command("translate", str(stack), "--fleet", "internl")
+    assert (result.returncode, result.stdout) == (1, "")
+    assert "internl" in result.stderr
+    assert "default" in result.stderr
+
+
+def test_a_full_disk_is_said_in_one_line() -> None:
+    """Not a stack trace."""
+    with Path("/dev/full").open("w") as full:
+        result = subprocess.run(
+            [str(Path(sys.executable).parent / "swarm-xds"), "bootstrap"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert result.returncode == 1
+    assert "No space left on device" in result.stderr
+    assert "Traceback" not in result.stderr
 
 
 @pytest.mark.envoy

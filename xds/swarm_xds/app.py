@@ -15,7 +15,16 @@ import structlog
 from swarm_xds.networks.manager import NetworkManager
 from swarm_xds.pipeline import Build, Pipeline
 from swarm_xds.problem import Problem, Severity
-from swarm_xds.server import Limits, LogObserver, Observer, Observers, Publisher, XdsServer
+from swarm_xds.server import (
+    Limits,
+    LogObserver,
+    Observer,
+    Observers,
+    Peer,
+    Publisher,
+    SilentObserver,
+    XdsServer,
+)
 from swarm_xds.settings import Settings
 from swarm_xds.snapshot import ADS_ORDER, Resources, Snapshots
 from swarm_xds.sources import Reading, Source
@@ -42,6 +51,26 @@ class Published:
     seconds: float
 
 
+class Greeter(SilentObserver):
+    """Says who connects, and warns of a proxy whose fleet no service names: it answers every host as unknown."""
+
+    def __init__(self, publisher: Publisher) -> None:
+        self._publisher = publisher
+
+    def opened(self, peer: Peer) -> None:
+        """Log ``proxy.connected``, or ``proxy.unknown_fleet``."""
+        latest = self._publisher.latest
+        if latest is not None and peer.fleet and peer.fleet not in latest.fleets:
+            known = sorted(latest.fleets)
+            _log.warning("proxy.unknown_fleet", node=peer.node, fleet=peer.fleet, known=known, address=peer.address)
+        else:
+            _log.info("proxy.connected", node=peer.node, fleet=peer.fleet, address=peer.address)
+
+    def closed(self, peer: Peer) -> None:
+        """Log ``proxy.gone``."""
+        _log.info("proxy.gone", node=peer.node, fleet=peer.fleet, address=peer.address)
+
+
 class App:
     """A control plane: reads, builds, publishes and serves until it is stopped."""
 
@@ -61,9 +90,14 @@ class App:
         self._on_published = on_published
         self._problems: frozenset[Problem] = frozenset()
         self.publisher = Publisher()
-        log = LogObserver(_log)
-        observers = log if observer is None else Observers(log, observer)
-        self._server = XdsServer(self.publisher, settings.listen, observer=observers, limits=limits or Limits())
+        observers: list[Observer] = [
+            LogObserver(_log),
+            Greeter(self.publisher),
+            *([] if observer is None else [observer]),
+        ]
+        self._server = XdsServer(
+            self.publisher, settings.listen, observer=Observers(*observers), limits=limits or Limits()
+        )
 
     async def start(self) -> int:
         """Open the xDS port and return its number.

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from swarm_xds.problem import Kind
 from swarm_xds.sources import Reading
@@ -167,15 +168,38 @@ async def test_a_bad_service_keeps_its_last_good_form_and_its_networks(path: Pat
 
 
 async def test_a_bad_file_hides_no_other(path: Path) -> None:
-    """Also at the start, and it is read as soon as it is good."""
+    """What the others say is followed, and it is read as soon as it is good again."""
     other = path.with_name("other.yml")
+    write(other, text("o.example.org"))
     following = Following(other, path)
-    first = await following.next()
-    assert [each.name for each in first.state.services] == ["shop_web"]
+    await following.next()
+    write(other, "services: [")
+    first = await following.until(lambda reading: bool(reading.problems))
+    assert {each.name for each in first.state.services} == {"other_web", "shop_web"}
     assert [each.source for each in first.problems] == [str(other)]
-    write(other, text("b.example.org"))
+    write(path, text("b.example.org"))
+    await following.until(lambda reading: host(reading) == "b.example.org")
+    write(other, text("p.example.org"))
     both = await following.until(lambda reading: not reading.problems)
-    assert {each.name for each in both.state.services} == {"other_web", "shop_web"}
+    assert host(both, "other_web") == "p.example.org"
+
+
+@pytest.mark.parametrize("content", [None, "", "services:\n\tx", "services: ["])
+async def test_nothing_is_yielded_before_every_file_was_read_once(path: Path, content: str | None) -> None:
+    """A restart while a file is half written takes no route away: proxies keep what they have until it is whole."""
+    other = path.with_name("other.yml")
+    if content is not None:
+        write(other, content)
+    following = Following(other, path)
+    with capture_logs() as logs:
+        first = asyncio.ensure_future(following.next())
+        async with asyncio.timeout(SECONDS):
+            while not any(each["event"] == "compose.waiting" for each in logs):
+                await asyncio.sleep(0.005)
+        assert not first.done()
+        assert {each["source"] for each in logs if each["event"] == "compose.waiting"} == {str(other)}
+        write(other, text("o.example.org"))
+        assert {each.name for each in (await first).state.services} == {"other_web", "shop_web"}
 
 
 async def test_a_change_leaves_other_services_the_same_objects(path: Path) -> None:
@@ -192,12 +216,13 @@ async def test_a_change_leaves_other_services_the_same_objects(path: Path) -> No
 
 
 async def test_a_folder_that_is_not_there_yet_is_waited_for(tmp_path: Path) -> None:
-    """The problem is told, and the file read once it is there."""
+    """Its file is read once it is there."""
     path = tmp_path / "later" / "shop.yml"
-    following = Following(path)
-    first = await following.next()
-    assert not first.state.services
-    assert "cannot be read" in first.problems[0].reason
+    first = asyncio.ensure_future(Following(path).next())
+    with capture_logs() as logs:
+        async with asyncio.timeout(SECONDS):
+            while not any(each["event"] == "compose.waiting" for each in logs):
+                await asyncio.sleep(0.005)
     path.parent.mkdir()
     write(path, text())
-    assert host(await following.until(lambda reading: not reading.problems)) == "a.example.org"
+    assert host(await first) == "a.example.org"

@@ -1,5 +1,6 @@
 """``swarm-xds bootstrap``: the configuration that a fleet member starts with."""
 
+import re
 import socket
 from typing import Annotated
 
@@ -8,6 +9,8 @@ import typer
 from swarm_xds.cli.output import Format, plain, write, wrong_use
 from swarm_xds.translate import BootstrapOptions
 from swarm_xds.translate import bootstrap as to_message
+
+_HOST = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?|\[[0-9A-Fa-f:.]+\]")
 
 EXAMPLES = """Examples:
 
@@ -34,6 +37,10 @@ def bootstrap(
     host, separator, port = server.rpartition(":")
     if not separator or not host or not port.isdigit() or not 1 <= int(port) <= 65535:  # noqa: PLR2004
         wrong_use(f'--server "{server}" is not an address and a port, such as control-plane:18000')
+    if not _HOST.fullmatch(host):
+        wrong_use(f'--server "{server}": "{host}" is neither a host name nor an address')
+    if not fleet:
+        wrong_use("--fleet is empty, and Envoy needs one")
     options = BootstrapOptions(
         node=node or socket.gethostname(),
         fleet=fleet,

@@ -2,6 +2,7 @@
 
 import asyncio
 import importlib.resources
+import os
 import signal
 import tempfile
 from contextlib import ExitStack
@@ -12,9 +13,10 @@ import typer
 from rich.console import Console
 
 from swarm_xds import log
-from swarm_xds.cli.output import failed
+from swarm_xds.cli.output import failed, tell
 from swarm_xds.demo import Demo, DemoOptions, EnvoyError, find_envoy
 from swarm_xds.server import AddressError
+from swarm_xds.sources.compose import ComposeSource
 
 EXAMPLES = """Examples:
 
@@ -44,6 +46,7 @@ def demo(
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory())) if check else Path()
             files = [_own_file(folder)]
         try:
+            _look(files)
             options = DemoOptions(files=tuple(files), envoy=find_envoy(envoy), http_port=http_port)
             good = asyncio.run(_run(options, console, check=check))
         except (EnvoyError, AddressError) as error:
@@ -69,6 +72,15 @@ async def _run(options: DemoOptions, console: Console, *, check: bool) -> bool:
     except asyncio.CancelledError:
         # Told to stop, by SIGTERM or Ctrl-C: that is how the demo ends.
         return True
+
+
+def _look(files: list[Path]) -> None:
+    """End with the reason if a file cannot be read, for which the control plane would wait."""
+    source = ComposeSource(files, os.environ)
+    reading = source.read()
+    if source.unread and reading is not None:
+        tell(reading.problems)
+        failed("not every stack file can be read")
 
 
 def _own_file(folder: Path) -> Path:

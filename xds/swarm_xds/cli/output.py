@@ -29,11 +29,17 @@ def plain(message: Message) -> dict[str, Any]:
 
 
 def write(document: object, style: Format) -> None:
-    """Print a document."""
+    """Print a document, or end with status 1 if it cannot be written."""
     if style is Format.JSON:
-        typer.echo(json.dumps(document, indent=2, ensure_ascii=False))
+        text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
     else:
-        typer.echo(yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=120), nl=False)
+        text = yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=120)
+    try:
+        typer.echo(text, nl=False)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        failed(f"cannot write: {error.strerror}")
 
 
 def tell(problems: Iterable[Problem]) -> bool:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 # Messages that may stand inside an Any have to be known before they can be printed.
-from swarm_xds.cli.output import Format, failed, plain, tell, write
+from swarm_xds.cli.output import Format, failed, plain, tell, write, wrong_use
 from swarm_xds.memo import Memo
 from swarm_xds.model import EdgeOptions, Fleet
 from swarm_xds.pipeline import Pipeline
@@ -42,13 +42,17 @@ def translate(
     Problems go to standard error, each with file, service, label, value and reason; the exit status is 1 if any of
     them is an error. What is good is translated all the same.
     """
+    if static_ and http_port == admin_port:
+        wrong_use("--http-port and --admin-port are the same: one Envoy cannot listen on it twice")
     options = EdgeOptions(http_port=http_port)
     reading = ComposeSource(files, os.environ).read()
     if reading is None:
         failed("no file to read")
     build = Pipeline(options, "default").build(reading.state, reading.problems)
     has_errors = tell(build.problems)
-    chosen = next((each for each in build.model.fleets if each.name == fleet), Fleet(name=fleet))
+    chosen = next((each for each in build.model.fleets if each.name == fleet), None)
+    if chosen is None:
+        failed(f"no service names fleet {fleet}; there are {', '.join(each.name for each in build.model.fleets)}")
     write(plain(static(chosen, options, admin_port)) if static_ else _resources(chosen, options), style)
     if has_errors:
         raise typer.Exit(1)

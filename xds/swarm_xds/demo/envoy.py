@@ -11,8 +11,8 @@ from google.protobuf.json_format import MessageToJson
 
 from swarm_xds.translate import BootstrapOptions, bootstrap
 
-#: Where `make envoy` puts the binary, below the folder of the project.
-INSTALLED = Path(".envoy/envoy/_bin/envoy")
+#: Where `make envoy` puts the binary: below the project's folder, which is this one or the one that this file is in.
+INSTALLED = tuple(home / ".envoy" / "envoy" / "_bin" / "envoy" for home in (Path(), Path(__file__).parents[3]))
 _START_SECONDS = 30.0
 _STOP_SECONDS = 5.0
 _LAST_LINES = 5
@@ -32,8 +32,9 @@ def find_envoy(given: Path | None = None) -> Path:
         if not given.is_file():
             raise EnvoyError(f"there is no Envoy at {given}")
         return given
-    if INSTALLED.is_file():
-        return INSTALLED.absolute()
+    for path in INSTALLED:
+        if path.is_file():
+            return path.absolute()
     found = shutil.which("envoy")
     if found is None:
         raise EnvoyError("no Envoy found: run `make envoy`, or give its path with --envoy")

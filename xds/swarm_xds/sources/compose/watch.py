@@ -1,6 +1,7 @@
 """The source itself: reads the files, and again whenever one of them changes.
 
-A file that is bad, half written or gone keeps its last good content and is a problem until it is mended.
+A file that is bad, half written or gone keeps its last good content and is a problem until it is mended. Until each
+file was read whole once, nothing is yielded: proxies keep what an earlier control plane gave them.
 """
 
 import asyncio
@@ -40,13 +41,22 @@ class ComposeSource:
         state, problems = together(self._files[path] for path in self._paths)
         return Reading(state=state, problems=problems, cause=f"{', '.join(str(path) for path in changed)} changed")
 
+    @property
+    def unread(self) -> tuple[Path, ...]:
+        """The files that were never read whole, as of the last ``read``."""
+        return tuple(path for path in self._paths if not self._files[path].whole)
+
     async def readings(self) -> AsyncIterator[Reading]:
         """Yield a reading at the start and after each change; see ``Source``."""
         while True:
             try:
                 async for _ in self._looks():
                     reading = await asyncio.to_thread(self.read)
-                    if reading is not None:
+                    if reading is None:
+                        continue
+                    if self.unread:
+                        self._tell_waiting()
+                    else:
                         yield reading
             except (OSError, RuntimeError, ValueError) as error:
                 _log.warning("compose.unwatched", error=str(error), retry_seconds=_RETRY_SECONDS)
@@ -66,6 +76,11 @@ class ComposeSource:
             recursive=False,
         ):
             yield
+
+    def _tell_waiting(self) -> None:
+        for path in self.unread:
+            for problem in self._files[path].problems:
+                _log.error("compose.waiting", source=problem.source, reason=problem.reason, cure="mend the file")
 
     def _read(self, path: Path) -> bool:
         content: bytes | str
