@@ -5,7 +5,7 @@ from dataclasses import replace
 from hypothesis import strategies as st
 
 from swarm_xds.labels import keys
-from swarm_xds.swarm import Network, Node, PublishedPort, PublishMode, Service, SwarmState, Task
+from swarm_xds.swarm import Network, Node, PublishedPort, PublishMode, Service, SwarmState, Task, marks
 
 NETWORKS = (
     Network(id="n1", name="shop_front", stack="shop"),
@@ -35,8 +35,17 @@ _HUGE = st.builds(lambda text: text * 20_000, st.sampled_from(["a", "a.", "/", "
 VALUES = st.one_of(_GOOD, _GOOD, _GOOD, _ANY_TEXT, st.text("aA0.-_*/:,;=%[]\x00\ud800 é", max_size=20), _HUGE)
 
 _NAMES = [*sorted(keys.BY_NAME), "cors.allow", "headers.request.x", "cors.", "jwt."]
-_PREFIXES = [keys.INTERLOCK, keys.XDS, f"{keys.ROUTE}api.", f"{keys.ROUTE}b."]
-_NEAR = [f"{keys.HRM}", f"{keys.HRM}.1", f"{keys.HRM}.", "xds.", "xds.route.", "xds.route.a", "com.docker.lb", "other"]
+_PREFIXES = [marks.INTERLOCK, marks.XDS, f"{keys.ROUTE}api.", f"{keys.ROUTE}b."]
+_NEAR = [
+    f"{marks.HRM}",
+    f"{marks.HRM}.1",
+    f"{marks.HRM}.",
+    "xds.",
+    "xds.route.",
+    "xds.route.a",
+    "com.docker.lb",
+    "other",
+]
 KEYS = st.one_of(
     st.builds(str.__add__, st.sampled_from(_PREFIXES), st.sampled_from(["hosts", "port", "context_root", "network"])),
     st.builds(str.__add__, st.sampled_from(_PREFIXES), st.sampled_from(_NAMES)),

@@ -8,6 +8,7 @@ from rich.table import Column, Table
 
 from swarm_xds.labels import keys
 from swarm_xds.labels.keys import Due, Key, Scope
+from swarm_xds.swarm import marks
 
 EXAMPLES = """Examples:
 
@@ -21,11 +22,11 @@ _INTRODUCTION = f"""\
 # Labels
 
 Labels stand on the service: under `deploy: labels:` in a stack file, or `docker service create --label`. A key of
-Interlock's is written `{keys.INTERLOCK}<key>` or `{keys.XDS}<key>` with one meaning (with both, `{keys.XDS}` wins);
-a newer key `{keys.XDS}<key>` only. Further routes of the same service are `{keys.ROUTE}<name>.<key>`: keys of the
+Interlock's is written `{marks.INTERLOCK}<key>` or `{marks.XDS}<key>` with one meaning (with both, `{marks.XDS}` wins);
+a newer key `{marks.XDS}<key>` only. Further routes of the same service are `{keys.ROUTE}<name>.<key>`: keys of the
 scope *route* are each route's own, keys of the scope *backend* fall back to the unnamed ones.
 
-Labels of the HTTP routing mesh (`{keys.HRM}[.N]`) are read too.
+Labels of the HTTP routing mesh (`{marks.HRM}[.N]`) are read too.
 """
 
 

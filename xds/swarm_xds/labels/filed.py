@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from swarm_xds.labels import hrm, keys
 from swarm_xds.labels.keys import Due, Key, Scope
 from swarm_xds.problem import Kind, Problem, Severity, shown
-from swarm_xds.swarm import Service
+from swarm_xds.swarm import Service, marks
 
 #: Name of the route, empty for the unnamed one, and name of the key.
 Place = tuple[str, str]
@@ -74,12 +74,12 @@ def file(service: Service) -> Filed:
     """Return a service's labels by route and key, with a problem for each that has no place."""
     filed = Filed(service)
     for label, value in sorted(service.labels):
-        if label.startswith(keys.INTERLOCK):
-            _file(filed, "", label.removeprefix(keys.INTERLOCK), label, value)
+        if label.startswith(marks.INTERLOCK):
+            _file(filed, "", label.removeprefix(marks.INTERLOCK), label, value)
         elif label.startswith(keys.ROUTE):
             _file_named(filed, label, value)
-        elif label.startswith(keys.XDS):
-            _file(filed, "", label.removeprefix(keys.XDS), label, value)
+        elif label.startswith(marks.XDS):
+            _file(filed, "", label.removeprefix(marks.XDS), label, value)
         elif hrm.is_hrm(label):
             filed.mesh.append((label, value))
     return filed
@@ -129,7 +129,7 @@ def _file_named(filed: Filed, label: str, value: str) -> None:
 
 def _file(filed: Filed, route: str, name: str, label: str, value: str) -> None:
     key = keys.find(name)
-    if key is None or (not key.interlock and label.startswith(keys.INTERLOCK)):
+    if key is None or (not key.interlock and label.startswith(marks.INTERLOCK)):
         _unknown(filed, name, label, value, key)
         return
     # A family such as cors.* has many names; an alias is the same place as its key.
@@ -157,14 +157,14 @@ def _file(filed: Filed, route: str, name: str, label: str, value: str) -> None:
 
 
 def _precedence(key: Key[object], label: str) -> tuple[bool, bool]:
-    return (label.startswith(keys.INTERLOCK), not label.endswith(f".{key.name}"))
+    return (label.startswith(marks.INTERLOCK), not label.endswith(f".{key.name}"))
 
 
 def _unknown(filed: Filed, name: str, label: str, value: str, key: Key[object] | None) -> None:
     prefix = label[: len(label) - len(name)]
-    named_route = prefix == keys.INTERLOCK and name.startswith("route.")
+    named_route = prefix == marks.INTERLOCK and name.startswith("route.")
     if named_route or key is not None:
-        reason, cure = "Interlock has no such label", f"write {keys.XDS}{name if key is None else key.name}"
+        reason, cure = "Interlock has no such label", f"write {marks.XDS}{name if key is None else key.name}"
     else:
         guess = next(_guesses(filed, prefix, name), None)
         reason, cure = "there is no such label", f"did you mean {prefix}{guess}?" if guess else "take it away"
@@ -174,5 +174,5 @@ def _unknown(filed: Filed, name: str, label: str, value: str, key: Key[object] |
 def _guesses(filed: Filed, prefix: str, name: str) -> Iterator[str]:
     if len(name) > _LONGEST_GUESS or len(filed.problems) >= _GUESSES:
         return
-    known = [each for each, key in keys.BY_NAME.items() if key.interlock or prefix != keys.INTERLOCK]
+    known = [each for each, key in keys.BY_NAME.items() if key.interlock or prefix != marks.INTERLOCK]
     yield from difflib.get_close_matches(name.lower().replace("-", "_"), known, n=1)

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 from swarm_xds.labels import values
 from swarm_xds.labels.intent import Redirect
-from swarm_xds.labels.keys import HRM
 from swarm_xds.labels.values import BadValueError
 from swarm_xds.problem import Kind, shown
+from swarm_xds.swarm.marks import HRM
 
 _FIELDS = ("external_route", "internal_port", "sticky_sessions", "redirect")
 _SUFFIX = re.compile(r"(?:\.[A-Za-z0-9_-]{1,63})?")

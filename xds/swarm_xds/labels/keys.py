@@ -12,13 +12,11 @@ from typing import Generic, TypeVar
 
 from swarm_xds.labels import values
 from swarm_xds.labels.intent import BackendMode, Redirect, Sticky
+from swarm_xds.swarm.marks import XDS
 
 T_co = TypeVar("T_co", covariant=True)
 
-INTERLOCK = "com.docker.lb."
-XDS = "xds."
-ROUTE = "xds.route."
-HRM = "com.docker.ucp.mesh.http"
+ROUTE = f"{XDS}route."
 
 
 class Scope(Enum):

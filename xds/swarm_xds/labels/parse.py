@@ -10,7 +10,7 @@ from swarm_xds.labels.intent import ANY_HOST, BackendIntent, BackendMode, Redire
 from swarm_xds.labels.keys import Key, Scope
 from swarm_xds.labels.values import MAX_VALUE, BadValueError, unique
 from swarm_xds.problem import Kind, Problem, Severity
-from swarm_xds.swarm import Service
+from swarm_xds.swarm import Service, marks
 
 T = TypeVar("T")
 
@@ -167,7 +167,7 @@ def _missing(given: _Route, key: Key[T], reason: str, cure: str) -> None:
         prefix = f"{keys.ROUTE}{given.name}."
     else:
         labels = [given.filed.texts[place][0] for place in given.places.values()]
-        prefix = keys.XDS if any(label.startswith(keys.XDS) for label in labels) else keys.INTERLOCK
+        prefix = marks.XDS if any(label.startswith(marks.XDS) for label in labels) else marks.INTERLOCK
     given.filed.problem(Severity.ERROR, Kind.MISSING_KEY, f"{prefix}{key.name}", reason, cure)
 
 

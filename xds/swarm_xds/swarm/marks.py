@@ -1,5 +1,12 @@
 """Labels that mark what is ours in a swarm, and Docker's own that say which stack a thing belongs to."""
 
+#: How labels that ask for a route begin: Interlock's, ours, and the HTTP routing mesh's. What follows is the business
+#: of ``labels``; sources only need to know which services carry one.
+INTERLOCK = "com.docker.lb."
+XDS = "xds."
+HRM = "com.docker.ucp.mesh.http"
+ROUTED_PREFIXES = (INTERLOCK, XDS, HRM)
+
 #: On the fleet's own service: which fleet its tasks are the proxies of.
 FLEET_LABEL = "swarm-xds.fleet"
 #: On everything that a control plane puts into the swarm: the id of the network that it is there for.

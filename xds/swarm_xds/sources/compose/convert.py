@@ -9,11 +9,11 @@ from typing import Any
 from swarm_xds.problem import Kind, Problem, Severity, shown
 from swarm_xds.sources.compose.document import DocumentError, Twice
 from swarm_xds.swarm import Network, PublishedPort, PublishMode, Service, Task
+from swarm_xds.swarm.marks import ROUTED_PREFIXES
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _HOST = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?")
 _PORT_RANGE = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?")
-_OURS = ("com.docker.lb.", "xds.", "com.docker.ucp.mesh.http")
 _MAX_PORT = 65_535
 
 
@@ -128,7 +128,7 @@ def _service(stack: _Stack, key: str, fields: Mapping[str, Any], networks: dict[
     deploy = _mapping(fields.get("deploy"), "deploy")
     labels = _labels(stack, key, deploy.get("labels"), "deploy.labels")
     for label in _labels(stack, key, fields.get("labels"), "labels"):
-        if label.startswith(_OURS):
+        if label.startswith(ROUTED_PREFIXES):
             stack.problem(
                 Severity.ERROR,
                 "it stands on the container, where it has no effect",

@@ -6,13 +6,11 @@ Only ``endpoint`` and ``api`` know the Docker SDK, only ``convert`` and ``fields
 """
 
 from swarm_xds.sources.docker.api import EngineError
-from swarm_xds.sources.docker.convert import ROUTED_PREFIXES
 from swarm_xds.sources.docker.endpoint import Endpoint, EndpointError, find_endpoints
 from swarm_xds.sources.docker.pacing import Timings
 from swarm_xds.sources.docker.watch import DockerSource
 
 __all__ = [
-    "ROUTED_PREFIXES",
     "DockerSource",
     "Endpoint",
     "EndpointError",

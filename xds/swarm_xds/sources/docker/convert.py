@@ -13,10 +13,8 @@ from typing import Any, Generic, TypeVar
 from swarm_xds.problem import Kind, Problem, Severity, shown
 from swarm_xds.sources.docker.fields import addresses, mapping, nanoseconds, sequence, subnet, text
 from swarm_xds.swarm import Network, Node, PublishedPort, PublishMode, Service, Task
-from swarm_xds.swarm.marks import FLEET_LABEL, RELAY_FLEET_LABEL, RELAY_LABEL, STACK_LABEL
+from swarm_xds.swarm.marks import FLEET_LABEL, RELAY_FLEET_LABEL, RELAY_LABEL, ROUTED_PREFIXES, STACK_LABEL
 
-#: A service is kept if it has a label whose key begins with one of these.
-ROUTED_PREFIXES = ("com.docker.lb.", "xds.", "com.docker.ucp.mesh.http")
 #: A relay carries both, and no other service is one.
 _RELAY_LABELS = {RELAY_LABEL, RELAY_FLEET_LABEL}
 
