@@ -21,6 +21,7 @@ BOUND = 20.0
 TIMINGS = RelayTimings(
     linger=0.05,
     recreate_after=0.05,
+    settle=0.02,
     quiet=0.02,
     update_again=0.05,
     resync=1.0,

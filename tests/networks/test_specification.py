@@ -60,6 +60,16 @@ def test_service() -> None:
     }
 
 
+def test_seed() -> None:
+    """A relay that is just begun holds on to nothing of its stack: no network, no config, no task."""
+    begun, made = specification.seed(SPEC), specification.service(SPEC, "c1")
+    assert begun["task_template"]["Networks"] == [{"Target": "n9"}]
+    assert "Configs" not in begun["task_template"]["ContainerSpec"]
+    assert begun["mode"] == {"Replicated": {"Replicas": 0}}
+    assert made["labels"] == begun["labels"] | {"swarm-xds.relay.fingerprint": SPEC.fingerprint}
+    assert begun["name"] == made["name"]
+
+
 def test_no_stack() -> None:
     """A network of no stack has a relay of no stack."""
     assert "com.docker.stack.namespace" not in specification.service(replace(SPEC, stack=""), "c1")["labels"]

@@ -50,7 +50,9 @@ def told(decision: Decision) -> tuple[list[str], list[tuple[str, float]]]:
     return [str(step.action) for step in decision.steps], [(str(d.step.action), d.at) for d in decision.later]
 
 
-MAKE = ["create config", "create relay"]
+MAKE = ["create relay"]
+ATTACH = ["create config", "update relay"]
+BEGUN = relay_of(SPEC, fingerprint="", network_ids=("n9",), config_ids=())
 
 
 @pytest.mark.parametrize(
@@ -73,7 +75,25 @@ MAKE = ["create config", "create relay"]
         pytest.param(
             [(0, at(configs=[CONFIG]))], [], [("create relay", 5.0)], id="only its config is left when we begin"
         ),
-        pytest.param([(0, ABSENT), (0.1, at(configs=[CONFIG]))], ["create relay"], [], id="we were stopped in between"),
+        pytest.param(
+            [(0, ABSENT), (1, at(relays=[BEGUN]))], [], [(a, 1 + TIMINGS.settle) for a in ATTACH], id="begun: not at once"
+        ),
+        pytest.param(
+            [(0, ABSENT), (1, at(relays=[BEGUN])), (1.3, at(relays=[BEGUN]))], ATTACH, [], id="begun: after a moment"
+        ),
+        pytest.param([(0, at(relays=[BEGUN]))], ATTACH, [], id="begun before our time"),
+        pytest.param(
+            [(0, ABSENT), (1, at(relays=[BEGUN])), (1.1, at(relays=[BEGUN], members={"shop": frozenset({"web"})}))],
+            [],
+            [(a, 3.1) for a in ATTACH],
+            id="begun, and a service of the stack has vanished",
+        ),
+        pytest.param(
+            [(0, ABSENT), (1, at(relays=[BEGUN])), (1.3, at(relays=[BEGUN], configs=[CONFIG]))],
+            ["update relay"],
+            [],
+            id="we were stopped in between",
+        ),
         pytest.param(
             [(0, ABSENT), (1, at(told=frozenset({SPEC.name})))],
             [],
@@ -186,7 +206,7 @@ def test_update(story: list[tuple[float, Situation]], now: list[str], later: lis
 
 
 def test_order() -> None:
-    """Relays are made in the order of the plan, each after its config; then things are removed."""
+    """Relays are made in the order of the plan; then things are removed."""
     left = relay_of(replace(SPEC, network_id="n3"), id="r3")
     memory = remember(None, at([SPEC, OTHER], [left], [CONFIG]), 0, TIMINGS)
     situation = at([SPEC, OTHER], [left], [config_of(left_spec := replace(SPEC, network_id="n3", configuration="x"))])
@@ -194,9 +214,7 @@ def test_order() -> None:
     memory = remember(memory, situation, 0, TIMINGS)
     decision = decide(situation, memory, 5, TIMINGS)
     assert [(str(step.action), step.name) for step in decision.steps] == [
-        ("create config", SPEC.config_name),
         ("create relay", SPEC.name),
-        ("create config", OTHER.config_name),
         ("create relay", OTHER.name),
         ("remove relay", left.name),
         ("remove config", left_spec.config_name),
@@ -207,7 +225,7 @@ def test_reasons_and_deadline() -> None:
     """Each step says why, for whom, and what it waits for."""
     names = {"n1": "shop_front"}
     decision = follow((0, THERE), (1, at(networks=names)))
-    (create, _) = decision.later
+    (create,) = decision.later
     assert decision.next_at == 6.0
     assert (create.step.network, create.step.stack, create.step.fleet) == ("shop_front", "shop", "edge")
     assert create.reason == "it has vanished: somebody may be removing the stack"

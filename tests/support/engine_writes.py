@@ -132,7 +132,10 @@ class WritableSwarm(FakeSwarm):
         return 204, b""
 
     def remove_stack(self, stack: str) -> Iterator[str]:
-        """Do what ``docker stack rm`` does: list, then remove in order; yield after each what it says, if anything."""
+        """Do what ``docker stack rm`` does: list, then remove in order; yield after each what it says, if anything.
+
+        The list is made when this is called.
+        """
         found = [
             (erase, sorted((i for i, raw in known.items() if _stack(raw) == stack), key=lambda i: _name(known[i])))
             for erase, known in (
@@ -141,10 +144,8 @@ class WritableSwarm(FakeSwarm):
                 (self.erase_network, self._networks),
             )
         ]
-        for erase, identifiers in found:
-            for identifier in identifiers:
-                status, body = erase(identifier)
-                yield "" if status < 300 else json.loads(body)["message"]
+        answers = (erase(identifier) for erase, identifiers in found for identifier in identifiers)
+        return ("" if status < 300 else json.loads(body)["message"] for status, body in answers)
 
     def _refusal(self, spec: dict[str, Any]) -> Answer | None:
         if not spec["TaskTemplate"]["ContainerSpec"].get("Image"):

@@ -52,7 +52,7 @@ class Applier:
             if self._troubles.resting(step.subject, _now()):
                 continue
             try:
-                if step.action in _CREATIONS and step.stack:
+                if step.spec is not None and step.stack:
                     await _look_once_more(step.stack, engine, situation)
                 done = await _take(step, engine, config_ids)
             except OvertakenError as error:
@@ -99,8 +99,7 @@ async def _take(step: Step, engine: RelayEngine, config_ids: dict[str, str]) -> 
             config_ids[spec.config_name] = await engine.create_config(spec)
             return True
         case Action.CREATE_RELAY:
-            spec = _spec(step)
-            return await engine.create_service(spec, config_ids[spec.config_name])
+            return await engine.create_service(_spec(step))
         case Action.UPDATE_RELAY:
             spec = _spec(step)
             await engine.update_service(spec, step.id, step.version, config_ids[spec.config_name])
@@ -116,7 +115,6 @@ def _spec(step: Step) -> RelaySpec:
     return step.spec
 
 
-_CREATIONS = {Action.CREATE_CONFIG, Action.CREATE_RELAY}
 _EVENTS = {
     Action.CREATE_RELAY: "network.relay_created",
     Action.UPDATE_RELAY: "network.relay_updated",

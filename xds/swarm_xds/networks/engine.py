@@ -63,9 +63,9 @@ class RelayEngine:
             raise self._foreign("config", name)
         return str(found["ID"])
 
-    async def create_service(self, spec: RelaySpec, config_id: str) -> bool:
-        """Create a relay, unless one is there, and return whether it was made now: ``POST /services/create``."""
-        body = specification.service(spec, config_id)
+    async def create_service(self, spec: RelaySpec) -> bool:
+        """Begin a relay, unless one is there, and return whether it was made now: ``POST /services/create``."""
+        body = specification.seed(spec)
         try:
             await self._engine.call(lambda client: client.create_service(**body))
         except EngineError as error:

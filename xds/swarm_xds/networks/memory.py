@@ -19,6 +19,8 @@ class RelayTimings:
         linger: Until something that nobody needs any more is removed; ``docker stack rm`` does it by itself, and fails
             for what it listed and does not find.
         recreate_after: From when a relay vanished until it is made again; ``docker stack rm`` may have begun with it.
+        settle: From when a relay was begun until it gets its network. A ``docker stack rm`` that began before it, and so
+            does not know of it, has removed a service of the stack by then.
         quiet: From when any service of the stack vanished until a relay is made there.
         update_again: From one change of a relay, whoever made it, until we change it: two control planes that want
             different things, as while one of them is replaced, must not take turns.
@@ -30,6 +32,7 @@ class RelayTimings:
 
     linger: float = 5.0
     recreate_after: float = 5.0
+    settle: float = 0.3
     quiet: float = 2.0
     update_again: float = 10.0
     resync: float = 30.0
@@ -129,4 +132,6 @@ def _seen(before: Memory, relay: Relay, now: float, *, first: bool) -> Seen:
     known = before.relays.get(relay.name)
     if known and (known.id, known.version) == (relay.id, relay.version):
         return known
-    return Seen(id=relay.id, version=relay.version, since=float("-inf") if first or not known else now)
+    # One that somebody else has made meanwhile may be updated at once, unless it has just been begun.
+    whenever = first or (not known and relay.fingerprint)
+    return Seen(id=relay.id, version=relay.version, since=float("-inf") if whenever else now)

@@ -35,7 +35,7 @@ class Relay:
 
     Attributes:
         version: Index that an update has to name.
-        fingerprint: Of the ``RelaySpec`` that it was made from.
+        fingerprint: Of the ``RelaySpec`` that it was made from; empty for one that has just been begun.
         network_ids: In its specification, sorted.
         config_ids: Configs that its tasks may need, sorted; while it is updated, the previous ones too.
     """

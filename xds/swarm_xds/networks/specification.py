@@ -23,8 +23,21 @@ def owner_labels(spec: RelaySpec) -> dict[str, str]:
     return labels | ({STACK_LABEL: spec.stack} if spec.stack else {})
 
 
+def seed(spec: RelaySpec) -> dict[str, Any]:
+    """Return the keywords of the SDK's ``create_service`` for a relay that is in nobody's way yet.
+
+    It runs no task, stands on the fleet's network alone and has no config: while it is like that, a ``docker stack rm``
+    that does not know of it yet removes everything that it has listed (docs/adr/007).
+    """
+    body = service(spec, "")
+    del body["labels"][FINGERPRINT_LABEL], body["task_template"]["ContainerSpec"]["Configs"]
+    body["task_template"]["Networks"] = [{"Target": spec.fleet_network_id}]
+    body["mode"] = {"Replicated": {"Replicas": 0}}
+    return body
+
+
 def service(spec: RelaySpec, config_id: str) -> dict[str, Any]:
-    """Return the keywords of the SDK's ``create_service`` and ``update_service``."""
+    """Return the keywords of the SDK's ``update_service``."""
     return {
         "name": spec.name,
         "labels": owner_labels(spec) | {FINGERPRINT_LABEL: spec.fingerprint},

@@ -5,7 +5,9 @@ clock, or whether an earlier step succeeded: it only looks at what is there now.
 
 Most of it is about ``docker stack rm``. That command lists what carries the stack's label, then removes the services in
 the order of their names, the secrets, the configs and the networks, within 20 ms to 2 s and without a second try. So a
-relay must be neither made again nor removed by us while that may be under way.
+relay must be neither made again nor removed by us while that may be under way. And it is made in two steps: first begun,
+so that whoever lists the stack from then on lists it too, and then, if no service of the stack has vanished meanwhile,
+given its network and its tasks.
 """
 
 from dataclasses import dataclass
@@ -94,9 +96,8 @@ def _for_wanted(situation: Situation, memory: Memory, timings: RelayTimings) -> 
         if not reason:
             continue
         at, waiting = _when(spec, relay, memory, timings)
-        if spec.config_name not in configs:
-            because = "the relay is to be created" if relay is None else "the relay is to be updated"
-            step = _step(Action.CREATE_CONFIG, spec, because, name=spec.config_name)
+        if relay is not None and spec.config_name not in configs:
+            step = _step(Action.CREATE_CONFIG, spec, "the relay is to be updated", name=spec.config_name)
             found.append(Delayed(step=step, at=at, reason=waiting))
         action = Action.CREATE_RELAY if relay is None else Action.UPDATE_RELAY
         found.append(Delayed(step=_step(action, spec, reason, relay), at=at, reason=waiting))
@@ -107,6 +108,8 @@ def _why(spec: RelaySpec, relay: Relay | None) -> str:
     """Return why a relay is to be written; empty if it is as it should be."""
     if relay is None:
         return f"network {spec.network_name} has no relay of fleet {spec.fleet}"
+    if not relay.fingerprint:
+        return "it is begun, and nobody is removing its stack"
     if relay.fingerprint != spec.fingerprint:
         return "it is not made as it is wanted now"
     if relay.network_ids != network_ids(spec):
@@ -123,8 +126,11 @@ def _when(spec: RelaySpec, relay: Relay | None, memory: Memory, timings: RelayTi
     if spec.stack in memory.disturbed:
         reason = f"a service of stack {spec.stack} has vanished: somebody may be removing the stack"
         waits.append((memory.disturbed[spec.stack] + timings.quiet, reason))
-    if relay is not None:
+    if relay is not None and relay.fingerprint:
         waits.append((memory.relays[relay.name].since + timings.update_again, "it was changed a moment ago"))
+    elif relay is not None:
+        reason = "somebody who does not know of it yet may be removing the stack"
+        waits.append((memory.relays[relay.name].since + timings.settle, reason))
     return max(waits)
 
 
