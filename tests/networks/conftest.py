@@ -10,7 +10,7 @@ import structlog
 
 from support.engine import FakeEngine
 from swarm_xds.networks.manager import NetworkManager
-from swarm_xds.networks.memory import RelayTimings
+from swarm_xds.networks.memory import NetworkTimings
 from swarm_xds.networks.observed import Config, Relay
 from swarm_xds.networks.wanted import NetworkPlan, RelaySpec
 from swarm_xds.sources.docker import DockerSource, Endpoint, Timings
@@ -18,7 +18,7 @@ from swarm_xds.swarm import SwarmState
 
 #: Seconds within which everything that a test waits for must have happened.
 BOUND = 20.0
-TIMINGS = RelayTimings(
+TIMINGS = NetworkTimings(
     linger=0.05,
     recreate_after=0.05,
     settle=0.02,

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from swarm_xds.labels import parse
-from swarm_xds.networks.plan import RelayOptions, plan_networks
+from swarm_xds.networks.plan import NetworkOptions, RelayOptions, plan_networks
 from swarm_xds.networks.wanted import NetworkPlan, Way
 from swarm_xds.problem import Problem
 from swarm_xds.swarm import FleetService, Network, PublishedPort, PublishMode, Service, SwarmState
@@ -38,10 +38,14 @@ def state(*services: Service, front: Network = FRONT, **more: Any) -> SwarmState
     )
 
 
-def plan(swarm: SwarmState, options: RelayOptions | None = None) -> tuple[NetworkPlan, tuple[Problem, ...]]:
+def plan(
+    swarm: SwarmState, options: NetworkOptions | RelayOptions | None = None
+) -> tuple[NetworkPlan, tuple[Problem, ...]]:
     """Plan with a configuration that shows what it was made from."""
     intents = [(each, parse(each)[0]) for each in swarm.services]
-    return plan_networks(swarm, intents, "default", options or RelayOptions(), lambda fleet, net: f"{fleet} {net}")
+    if not isinstance(options, NetworkOptions):
+        options = NetworkOptions(relay=options or RelayOptions())
+    return plan_networks(swarm, intents, "default", options, lambda fleet, net: f"{fleet} {net}")
 
 
 def test_a_network_of_its_own_takes_a_relay() -> None:

@@ -6,14 +6,15 @@ from typing import Any
 
 import pytest
 
-from swarm_xds.networks.memory import Memory, RelayTimings, Situation, remember
+from swarm_xds.networks.decision import Decision
+from swarm_xds.networks.memory import Memory, NetworkTimings, Situation, remember
 from swarm_xds.networks.observed import Config, Observed, Relay
-from swarm_xds.networks.steps import Decision, decide
+from swarm_xds.networks.steps import decide
 from swarm_xds.networks.wanted import RelaySpec
 
 from .conftest import NEWER, SPEC, config_of, relay_of
 
-TIMINGS = RelayTimings()
+TIMINGS = NetworkTimings()
 RELAY, CONFIG = relay_of(SPEC), config_of(SPEC)
 OTHER = replace(SPEC, network_id="n2", network_name="shop_back")
 MEMBERS = {"shop": frozenset({"web", "api"})}
@@ -76,7 +77,10 @@ BEGUN = relay_of(SPEC, fingerprint="", network_ids=("n9",), config_ids=())
             [(0, at(configs=[CONFIG]))], [], [("create relay", 5.0)], id="only its config is left when we begin"
         ),
         pytest.param(
-            [(0, ABSENT), (1, at(relays=[BEGUN]))], [], [(a, 1 + TIMINGS.settle) for a in ATTACH], id="begun: not at once"
+            [(0, ABSENT), (1, at(relays=[BEGUN]))],
+            [],
+            [(a, 1 + TIMINGS.settle) for a in ATTACH],
+            id="begun: not at once",
         ),
         pytest.param(
             [(0, ABSENT), (1, at(relays=[BEGUN])), (1.3, at(relays=[BEGUN]))], ATTACH, [], id="begun: after a moment"

@@ -86,7 +86,7 @@ class App:
     ) -> None:
         self._source = source
         self._manager = manager
-        self._pipeline = Pipeline(settings.edge, settings.default_fleet, settings.relays)
+        self._pipeline = Pipeline(settings.edge, settings.default_fleet, settings.networks)
         self._on_published = on_published
         self._problems: frozenset[Problem] = frozenset()
         self.publisher = Publisher()
@@ -169,7 +169,9 @@ async def serve(settings: Settings) -> None:
         AddressError: The address cannot be bound.
         EndpointError: The Docker settings name no usable endpoint.
     """
-    manager = NetworkManager(find_endpoints(settings.docker_host)) if settings.relays is not None else None
+    manager = None
+    if settings.networks is not None:
+        manager = NetworkManager(find_endpoints(settings.docker_host), settings.network_timings)
     app = App(settings, make_source(settings), manager=manager)
     await app.start()
     try:
@@ -192,6 +194,7 @@ def make_source(settings: Settings) -> Source:
     return DockerSource(
         find_endpoints(settings.docker_host),
         fleet_networks=((settings.default_fleet, settings.fleet_networks),) if settings.fleet_networks else (),
+        default_fleet=settings.default_fleet,
         timings=Timings(resync=settings.resync_seconds),
     )
 

@@ -11,7 +11,7 @@ from functools import partial
 from swarm_xds.labels import Memory, parse
 from swarm_xds.memo import Memo
 from swarm_xds.model import EdgeOptions, Fleet, RoutingModel
-from swarm_xds.networks.plan import RelayOptions, plan_networks
+from swarm_xds.networks.plan import NetworkOptions, plan_networks
 from swarm_xds.networks.wanted import NetworkPlan
 from swarm_xds.plan import build as plan
 from swarm_xds.problem import Kind, Problem, Severity, ordered
@@ -36,9 +36,9 @@ class Build:
 class Pipeline:
     """Builds snapshots from readings, one after the other."""
 
-    def __init__(self, options: EdgeOptions, default_fleet: str, relays: RelayOptions | None = None) -> None:
+    def __init__(self, options: EdgeOptions, default_fleet: str, networks: NetworkOptions | None = None) -> None:
         self._options = options
-        self._relays = relays
+        self._networks = networks
         self._default_fleet = default_fleet
         self._memo = Memo()
         self._memory = Memory()
@@ -74,9 +74,9 @@ class Pipeline:
         )
         found += bad
         networks = None
-        if self._relays is not None:
+        if self._networks is not None:
             pairs = zip(services, kept, strict=True)
-            networks, bad = plan_networks(state, pairs, self._default_fleet, self._relays, self._configure_relay)
+            networks, bad = plan_networks(state, pairs, self._default_fleet, self._networks, self._configure_relay)
             found += bad
         snapshots = Snapshots(
             fleets={fleet.name: self._snapshot(fleet) for fleet in model.fleets},
@@ -132,7 +132,7 @@ class Pipeline:
 
     def _try(self, state: SwarmState) -> str | None:
         try:
-            Pipeline(self._options, self._default_fleet, self._relays)._build(state)
+            Pipeline(self._options, self._default_fleet, self._networks)._build(state)
         except Exception as error:
             return _text(error)
         return None

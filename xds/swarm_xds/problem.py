@@ -39,6 +39,9 @@ class Kind(StrEnum):
     AMBIGUOUS_NETWORK = "ambiguous-network"
     UNREACHABLE_NETWORK = "unreachable-network"
     NO_VIRTUAL_IP = "no-virtual-ip"
+    NO_HOST_PORT = "no-host-port"
+    NETWORK_CAVEAT = "network-caveat"
+    ADDRESS_POOL = "address-pool"
     BAD_FILE = "bad-file"
     NOT_TRANSLATED = "not-translated"
 

@@ -11,8 +11,10 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from swarm_xds.labels import Via
 from swarm_xds.model import EdgeOptions
-from swarm_xds.networks.plan import RelayOptions
+from swarm_xds.networks.memory import NetworkTimings
+from swarm_xds.networks.plan import NetworkOptions, RelayOptions
 
 PREFIX = "SWARM_XDS_"
 
@@ -52,7 +54,24 @@ class Settings(BaseModel):
     resync_seconds: float = Field(30.0, gt=0, le=3600, description="Seconds between two full readings of the swarm.")
     manage_networks: bool = Field(
         default=True,
-        description="Put a relay into each routed network that the fleet does not stand on; with source docker only.",
+        description="Reach routed networks that the fleet does not stand on; with source docker only.",
+    )
+    network_via: Literal["relay", "direct"] = Field(
+        "relay",
+        description="How, where no label says it: by a relay in the network, or by attaching the fleet to it (direct).",
+    )
+    allow_direct: bool = Field(
+        default=True,
+        description="Let the label network.via=direct attach the fleet to a network: its proxies are replaced.",
+    )
+    direct_quiet_seconds: float = Field(
+        2.0, ge=0, le=3600, description="Without a further change, before the fleet is attached or detached."
+    )
+    direct_max_wait_seconds: float = Field(
+        15.0, ge=0, le=3600, description="After the first change, whatever else changes."
+    )
+    direct_min_serving: int = Field(
+        1, ge=0, le=10_000, description="Proxies that serve at any time while the fleet is attached or detached."
     )
     relay_network: str = Field(
         "", description="Network of the fleet that relays stand on; none: its first that is not internal."
@@ -107,16 +126,29 @@ class Settings(BaseModel):
         )
 
     @property
-    def relays(self) -> RelayOptions | None:
-        """The settings that shape relays; None where networks are not managed."""
+    def networks(self) -> NetworkOptions | None:
+        """The settings that shape the network plan; None where networks are not managed."""
         if self.source != "docker" or not self.manage_networks:
             return None
-        return RelayOptions(
-            network=self.relay_network,
-            image=self.relay_image,
-            replicas=self.relay_replicas,
-            memory=self.relay_memory_mib * 1024 * 1024,
-            constraints=self.relay_constraints,
+        return NetworkOptions(
+            via=Via(self.network_via),
+            allow_direct=self.allow_direct,
+            relay=RelayOptions(
+                network=self.relay_network,
+                image=self.relay_image,
+                replicas=self.relay_replicas,
+                memory=self.relay_memory_mib * 1024 * 1024,
+                constraints=self.relay_constraints,
+            ),
+        )
+
+    @property
+    def network_timings(self) -> NetworkTimings:
+        """The settings that say when the network plan is carried out."""
+        return NetworkTimings(
+            attach_quiet=self.direct_quiet_seconds,
+            attach_wait=self.direct_max_wait_seconds,
+            min_serving=self.direct_min_serving,
         )
 
 

@@ -161,12 +161,12 @@ def test_services_on_nodes() -> None:
 
 def test_two_services_of_one_fleet() -> None:
     """Only a network that every proxy of a fleet stands in is the fleet's."""
-    view = View()
+    view = View(default_fleet="main")
     for name, networks in (("blue", ["n1", "n2"]), ("green", ["n2", "n3"])):
         spec = {"Name": name, "Labels": {"swarm-xds.fleet": ""}}
         template = {"Networks": [{"Target": network} for network in networks]}
         view.put_service(name, convert.services([{"ID": name, "Spec": spec | {"TaskTemplate": template}}]))
-    assert taken(view).state.fleet_networks == (("", ("n2",)),)
+    assert taken(view).state.fleet_networks == (("main", ("n2",)),)
 
 
 def test_relays_and_fleets() -> None:
@@ -177,7 +177,8 @@ def test_relays_and_fleets() -> None:
     )
     fleet = {"Image": "edge:1"}
     template = {"ContainerSpec": fleet, "Networks": [{"Target": "n0"}, {"Target": "n2"}]}
-    spec = {"Name": "edge", "Labels": {"swarm-xds.fleet": "main"}, "TaskTemplate": template}
+    labels = {"swarm-xds.fleet": "main", "swarm-xds.attached.n2": "shop_front", "swarm-xds.attached.n3": "gone"}
+    spec = {"Name": "edge", "Labels": labels, "TaskTemplate": template}
     view.put_service("edge", convert.services([{"ID": "edge", "Spec": spec}]))
     labels = {"swarm-xds.relay": "n1", "swarm-xds.relay.fleet": "main"}
     view.put_service("relay", convert.services([{"ID": "relay", "Spec": {"Name": "relay", "Labels": labels}}]))
@@ -186,6 +187,6 @@ def test_relays_and_fleets() -> None:
     assert [service.name for service in state.services] == ["edge", "shop", "web"]
     assert [(relay.name, len(relay.tasks), dict(relay.labels)) for relay in state.relays] == [("relay", 1, labels)]
     assert state.fleet_services == (
-        FleetService(id="edge", name="edge", fleet="main", image="edge:1", network_ids=("n2",)),
+        FleetService(id="edge", name="edge", fleet="main", image="edge:1", network_ids=("n2",), attached=("n2",)),
     )
     assert view.reading("again") is None

@@ -48,7 +48,7 @@ def networks(
         wrong_use(str(error))
     except (EndpointError, TimeoutError) as error:
         failed(str(error) or f"no manager answers within {_SECONDS:.0f} s")
-    build = Pipeline(settings.edge, settings.default_fleet, settings.relays).build(reading.state, reading.problems)
+    build = Pipeline(settings.edge, settings.default_fleet, settings.networks).build(reading.state, reading.problems)
     made = build.networks or NetworkPlan()
     tell(build.problems)
     if style is not None:

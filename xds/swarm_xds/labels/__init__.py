@@ -5,7 +5,7 @@ sees a raw label. It must not know other services, Envoy, files or the clock.
 ``keys`` is the one table of label keys; the documentation is printed from it.
 """
 
-from swarm_xds.labels.intent import BackendIntent, BackendMode, Redirect, RouteIntent, ServiceIntent, Sticky
+from swarm_xds.labels.intent import BackendIntent, BackendMode, Redirect, RouteIntent, ServiceIntent, Sticky, Via
 from swarm_xds.labels.memory import Memory
 from swarm_xds.labels.parse import parse
 
@@ -17,5 +17,6 @@ __all__ = [
     "RouteIntent",
     "ServiceIntent",
     "Sticky",
+    "Via",
     "parse",
 ]

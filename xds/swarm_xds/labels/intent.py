@@ -21,6 +21,14 @@ class Sticky(StrEnum):
     GENERATED = "generated"
 
 
+class Via(StrEnum):
+    """How the edge reaches tasks: by a relay on their network, by standing on it, or by a port of their nodes."""
+
+    RELAY = "relay"
+    DIRECT = "direct"
+    HOST = "host"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
 class Redirect:
     """Send requests for one URL prefix to another; what follows the prefix is kept.
@@ -48,6 +56,8 @@ class BackendIntent:
     Attributes:
         network: As the label names it; empty if it does not.
         network_label: The label that names it, for a problem that shows only when networks are known.
+        via: None leaves it to what there is: a network of the fleet, a port in host mode, else the edge's default.
+        via_label: The label that says so.
         cookie: Name of the cookie for stickiness; empty without stickiness.
         max_fails: Consecutive failures that eject a task; 0 never ejects, None leaves the default.
         fail_timeout: First ejection time in milliseconds; None leaves the default.
@@ -56,6 +66,8 @@ class BackendIntent:
     port: int
     network: str = ""
     network_label: str = ""
+    via: Via | None = None
+    via_label: str = ""
     mode: BackendMode = BackendMode.TASK
     cookie: str = ""
     sticky: Sticky = Sticky.APPLICATION

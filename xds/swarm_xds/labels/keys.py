@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Generic, TypeVar
 
 from swarm_xds.labels import values
-from swarm_xds.labels.intent import BackendMode, Redirect, Sticky
+from swarm_xds.labels.intent import BackendMode, Redirect, Sticky, Via
 from swarm_xds.swarm.marks import XDS
 
 T_co = TypeVar("T_co", covariant=True)
@@ -91,6 +91,14 @@ NETWORK: Key[str] = Key(
     doc="Network on which the tasks are reached, by its full name or its name in the stack file.",
     default="the service's only network",
     example="frontend",
+)
+NETWORK_VIA: Key[Via] = Key(
+    name="network.via",
+    parse=values.choice(Via),
+    interlock=False,
+    doc="How the edge gets there: relay, direct (the fleet is attached to the network) or host (a port in host mode).",
+    default="what there is, else the setting network_via",
+    example="direct",
 )
 CONTEXT_ROOT: Key[str] = Key(
     name="context_root",
@@ -227,7 +235,7 @@ _TLS: tuple[Key[str], ...] = (
 _OF_BACKEND = frozenset(
     {
         *("protocol", "lb", "health.path", "health.interval", "max_connections", "max_pending", "slow_start"),
-        *("locality", "network.via"),
+        "locality",
     }
 )
 # Access rules withhold the route: serving it without them would open what somebody meant to close.
@@ -264,7 +272,6 @@ _LATER: tuple[Key[str], ...] = tuple(
         ("locality", "Prefer tasks that are near.", False),
         ("maintenance", "Answer a fixed 503.", True, *_FALSE),
         ("listen", "TCP port of the edge.", True),
-        ("network.via", "How the network is reached.", False),
         ("access_log", "Access log of the route.", False),
     )
 )
@@ -273,6 +280,7 @@ TABLE: tuple[Key[object], ...] = (
     HOSTS,
     PORT,
     NETWORK,
+    NETWORK_VIA,
     CONTEXT_ROOT,
     CONTEXT_ROOT_REWRITE,
     REDIRECTS,

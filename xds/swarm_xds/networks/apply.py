@@ -9,9 +9,9 @@ from collections.abc import Callable
 
 import structlog
 
+from swarm_xds.networks.decision import Action, Decision, FleetChange, Step
 from swarm_xds.networks.engine import OvertakenError, RelayEngine
-from swarm_xds.networks.memory import RelayTimings, Situation
-from swarm_xds.networks.steps import Action, Decision, Step
+from swarm_xds.networks.memory import NetworkTimings, Situation
 from swarm_xds.networks.troubles import Troubles
 from swarm_xds.networks.wanted import RelaySpec
 from swarm_xds.sources.docker.api import EngineError, NotManagerError
@@ -26,8 +26,9 @@ class Applier:
         made: Names of relays that are there, or may be, without anybody having looked since.
     """
 
-    def __init__(self, timings: RelayTimings) -> None:
+    def __init__(self, timings: NetworkTimings) -> None:
         self._troubles = Troubles(timings)
+        self._stuck: frozenset[tuple[str, str]] = frozenset()
         self.made: frozenset[str] = frozenset()
 
     @property
@@ -44,6 +45,7 @@ class Applier:
             EngineError: The engine does not answer, or it is no manager; a step that it refuses is not an error.
         """
         self._troubles.keep({step.subject for step in decision.steps})
+        self._tell_of_stuck(decision)
         config_ids = {config.name: config.id for config in situation.observed.configs}
         acted = False
         for step in decision.steps:
@@ -71,6 +73,14 @@ class Applier:
                     _tell(step)
         return acted
 
+    def _tell_of_stuck(self, decision: Decision) -> None:
+        """Log each step that waits for something which may never come, once."""
+        stuck = {(each.step.subject, each.reason): each.step for each in decision.later if each.stuck}
+        for (_, reason), step in stuck.items():
+            if (step.subject, reason) not in self._stuck:
+                _log.warning("network.stuck", **_about(step), action=str(step.action), reason=reason)
+        self._stuck = frozenset(stuck)
+
     def _note(self, step: Step) -> None:
         if step.action is Action.CREATE_RELAY:
             self.made |= {step.name}
@@ -97,17 +107,25 @@ async def _take(step: Step, engine: RelayEngine, config_ids: dict[str, str]) -> 
         case Action.CREATE_CONFIG:
             spec = _spec(step)
             config_ids[spec.config_name] = await engine.create_config(spec)
-            return True
         case Action.CREATE_RELAY:
             return await engine.create_service(_spec(step))
         case Action.UPDATE_RELAY:
             spec = _spec(step)
             await engine.update_service(spec, step.id, step.version, config_ids[spec.config_name])
-            return True
         case Action.REMOVE_RELAY:
             return await engine.remove_service(step.id)
         case Action.REMOVE_CONFIG:
             return await engine.remove_config(step.id)
+        case Action.UPDATE_FLEET | Action.FORGET_NETWORK:
+            await engine.update_fleet(step.id, step.version, _change(step))
+        case Action.REMOVE_NETWORK:
+            return await engine.remove_network(step.id)
+    return True
+
+
+def _change(step: Step) -> FleetChange:
+    assert step.change is not None, step  # noqa: S101 - a bug, not a condition
+    return step.change
 
 
 def _spec(step: Step) -> RelaySpec:
@@ -119,6 +137,8 @@ _EVENTS = {
     Action.CREATE_RELAY: "network.relay_created",
     Action.UPDATE_RELAY: "network.relay_updated",
     Action.REMOVE_RELAY: "network.relay_removed",
+    Action.UPDATE_FLEET: "network.fleet_updated",
+    Action.REMOVE_NETWORK: "network.removed",
 }
 
 
@@ -126,7 +146,7 @@ def _tell(step: Step) -> None:
     if step.action in _EVENTS:
         _log.info(_EVENTS[step.action], **_about(step), reason=step.reason)
     else:
-        _log.debug("network.config_written", **_about(step), reason=step.reason)
+        _log.debug("network.written", action=str(step.action), **_about(step), reason=step.reason)
 
 
 def _about(step: Step) -> dict[str, str]:

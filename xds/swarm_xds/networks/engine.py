@@ -5,14 +5,16 @@ not know why something is written. This and ``manager`` are all that writes to a
 """
 
 import base64
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 from swarm_xds.networks import specification
-from swarm_xds.networks.observed import Observed, UnreadableError, is_ours, observed
+from swarm_xds.networks.decision import FleetChange
+from swarm_xds.networks.observed import LeftNetwork, Observed, UnreadableError, is_ours, observed
 from swarm_xds.networks.wanted import RelaySpec
 from swarm_xds.sources.docker.api import Engine, EngineError, Json, NotFoundError
-from swarm_xds.swarm.marks import RELAY_FLEET_LABEL, RELAY_LABEL, STACK_LABEL
+from swarm_xds.swarm.marks import FLEET_LABEL, RELAY_FLEET_LABEL, RELAY_LABEL, STACK_LABEL
 
 Work: TypeAlias = Callable[[Any], Json]
 
@@ -31,13 +33,38 @@ class RelayEngine:
         self._engine = engine
 
     async def observe(self) -> Observed:
-        """Read what carries our labels: ``GET /services`` and ``GET /configs``."""
+        """Read what carries our labels: ``GET /services`` and ``GET /configs``.
+
+        And where a fleet was detached from a network, whether that is all that is left of its stack.
+        """
         services = await self._engine.call(lambda client: client.services(filters=_OURS))
+        fleets = await self._engine.call(lambda client: client.services(filters={"label": FLEET_LABEL}))
         configs = await self._engine.call(lambda client: client.configs(filters=_OURS))
         try:
-            return observed(services, configs)
+            found = observed(services, configs, fleets)
         except UnreadableError as error:
             raise EngineError(self._engine.endpoint, str(error)) from error
+        detached = {each: fleet.attached[each] for fleet in found.fleets for each in fleet.detached}
+        left = [await self._left(each, name, detached.keys()) for each, name in sorted(detached.items())]
+        return replace(found, left=tuple(left))
+
+    async def _left(self, network_id: str, name: str, detached: Collection[str]) -> LeftNetwork:
+        """Read what there is of a network's stack beside networks that fleets were detached from."""
+        try:
+            network = await self._engine.network(network_id)
+        except NotFoundError:
+            return LeftNetwork(id=network_id, name=name, gone=True)
+        stack = str((network.get("Labels") or {}).get(STACK_LABEL, ""))
+        if not stack:
+            return LeftNetwork(id=network_id, name=name)
+        of_stack = {"label": [f"{STACK_LABEL}={stack}"]}
+        others: list[Json] = []
+        others += await self._engine.call(lambda client: client.services(filters=of_stack))
+        others += await self._engine.call(lambda client: client.secrets(filters=of_stack))
+        others += await self._engine.call(lambda client: client.configs(filters=of_stack))
+        networks = await self._engine.call(lambda client: client.networks(filters=of_stack))
+        others += [each for each in networks if each.get("Id") not in detached]
+        return LeftNetwork(id=network_id, name=name, stack=stack, alive=bool(others))
 
     async def members(self, stack: str) -> frozenset[str]:
         """Read the ids of a stack's services: ``GET /services``."""
@@ -82,7 +109,9 @@ class RelayEngine:
         Raises:
             OvertakenError: It is not as it was read, or gone.
         """
-        body = specification.service(spec, config_id)
+        await self._update(service_id, version, specification.service(spec, config_id))
+
+    async def _update(self, service_id: str, version: int, body: dict[str, Any]) -> None:
         try:
             await self._engine.call(lambda client: client.update_service(service_id, version, **body))
         except NotFoundError as error:
@@ -101,6 +130,36 @@ class RelayEngine:
     async def remove_config(self, config_id: str) -> bool:
         """Remove a config, and return whether it was there: ``DELETE /configs/{id}``."""
         return await self._remove(config_id, lambda client: client.remove_config(config_id))
+
+    async def update_fleet(self, service_id: str, version: int, change: FleetChange) -> None:
+        """Change a fleet's own service: ``POST /services/{id}/update``.
+
+        Raises:
+            OvertakenError: It is not as it was read, or gone.
+        """
+        try:
+            raw = await self._engine.service(service_id)
+            if raw["Version"]["Index"] != version:
+                raise OvertakenError(f"service {service_id} was changed by somebody else")
+            body = specification.changed_fleet(raw["Spec"], change)
+        except NotFoundError as error:
+            raise OvertakenError(error.reason) from error
+        except (KeyError, TypeError, AttributeError) as error:
+            raise EngineError(self._engine.endpoint, f"service {service_id} cannot be read: {error}") from error
+        await self._update(service_id, version, body)
+
+    async def remove_network(self, network_id: str) -> bool:
+        """Remove a network, and return whether it was there: ``DELETE /networks/{id}``.
+
+        Raises:
+            OvertakenError: Somebody uses it, or a task on it has not ended yet.
+        """
+        try:
+            return await self._remove(network_id, lambda client: client.remove_network(network_id))
+        except EngineError as error:
+            if "in use" in error.reason:
+                raise OvertakenError(error.reason) from error
+            raise
 
     async def _named(self, what: str, inspect: Work, name: str, spec: RelaySpec) -> Json:
         """Return what has the name that we wanted to give, if it is ours."""

@@ -1,4 +1,4 @@
-"""The network manager: keeps the swarm's relays as the newest plan wants them.
+"""The network manager: keeps relays and fleets' attachments as the newest plan wants them.
 
 In: after each build the plan and the state it was made from. Out: writes to the swarm, and a log of them. The shell
 around ``memory`` and ``steps``: awaits, the clock and the log are here and in ``apply``. It must not know what a label
@@ -15,11 +15,12 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from swarm_xds.networks.apply import Applier
-from swarm_xds.networks.engine import RelayEngine
-from swarm_xds.networks.memory import Memory, RelayTimings, Situation, remember
-from swarm_xds.networks.observed import Observed
-from swarm_xds.networks.steps import Action, Decision, Step, decide
-from swarm_xds.networks.wanted import NetworkPlan, RelaySpec
+from swarm_xds.networks.decision import Action, Decision, FleetChange, Step
+from swarm_xds.networks.engine import OvertakenError, RelayEngine
+from swarm_xds.networks.memory import Memory, NetworkTimings, Proxies, Situation, remember
+from swarm_xds.networks.observed import Fleet, Observed
+from swarm_xds.networks.steps import decide
+from swarm_xds.networks.wanted import Attachment, NetworkPlan, RelaySpec
 from swarm_xds.sources.docker.api import Engine, EngineError
 from swarm_xds.sources.docker.endpoint import Endpoint
 from swarm_xds.sources.docker.outage import Outage
@@ -39,6 +40,8 @@ class _Wanted:
     """The part of a plan and a state that a step depends on, to see whether anything of it has changed."""
 
     relays: tuple[RelaySpec, ...]
+    attachments: tuple[Attachment, ...]
+    fleets: dict[str, Proxies]
     members: dict[str, frozenset[str]]
     told: tuple[object, ...]
     names: frozenset[str] = field(compare=False)
@@ -52,6 +55,11 @@ class _Wanted:
                 members.setdefault(service.stack, set()).add(service.id)
         return cls(
             relays=plan.relays,
+            attachments=plan.attachments,
+            fleets={
+                each.id: Proxies(fleet=each.fleet, serving=sum(task.serving for task in each.tasks))
+                for each in state.fleet_services
+            },
             members={stack: frozenset(ids) for stack, ids in members.items()},
             told=tuple((relay.id, relay.labels, relay.network_ids) for relay in state.relays),
             names=frozenset(relay.name for relay in state.relays),
@@ -61,6 +69,8 @@ class _Wanted:
     def with_observed(self, observed: Observed, made: frozenset[str] = frozenset()) -> Situation:
         return Situation(
             wanted=self.relays,
+            attachments=self.attachments,
+            fleets=self.fleets,
             observed=observed,
             told=self.names | made,
             members=self.members,
@@ -76,11 +86,11 @@ class NetworkManager:
         timings: How long to wait.
     """
 
-    def __init__(self, endpoints: Sequence[Endpoint], timings: RelayTimings | None = None) -> None:
+    def __init__(self, endpoints: Sequence[Endpoint], timings: NetworkTimings | None = None) -> None:
         if not endpoints:
             raise ValueError("a network manager needs an endpoint")
         self._endpoints = tuple(endpoints)
-        self._timings = timings or RelayTimings()
+        self._timings = timings or NetworkTimings()
         self._wanted: _Wanted | None = None
         self._changed = asyncio.Event()
         self._memory: Memory | None = None
@@ -122,12 +132,14 @@ class NetworkManager:
         return decide(situation, remember(None, situation, now, self._timings), now, self._timings)
 
     async def uninstall(self) -> Removal:
-        """Remove all relays and their configs, at once. Control planes that still run would make them again.
+        """Remove all relays and their configs, at once, and detach fleets from what they were attached to.
+
+        Control planes that still run would do it all again.
 
         Raises:
             EngineError: No manager answers, so that nothing was removed.
         """
-        at_once = RelayTimings(linger=0.0)
+        at_once = NetworkTimings(linger=0.0)
         removed, failed = [], []
         async with self._any() as engine:
             # Twice, since a config is not to be removed as long as a relay has it.
@@ -146,6 +158,16 @@ class NetworkManager:
                         failed.append((step, error.reason))
                     else:
                         removed.append(step)
+            for fleet in (await engine.observe()).fleets:
+                if not fleet.attached:
+                    continue
+                step = _detach(fleet)
+                try:
+                    await engine.update_fleet(step.id, step.version, step.change or FleetChange())
+                except (EngineError, OvertakenError) as error:
+                    failed.append((step, str(error)))
+                else:
+                    removed.append(step)
         return Removal(removed=tuple(removed), failed=tuple(failed))
 
     async def _follow(self, engine: RelayEngine, outage: Outage) -> None:
@@ -195,6 +217,23 @@ class NetworkManager:
             finally:
                 engine.close()
             return
+
+
+def _detach(fleet: Fleet) -> Step:
+    """Return what takes from a fleet's service all that we have attached it to, and every trace of it."""
+    networks = tuple(sorted(fleet.attached))
+    return Step(
+        action=Action.UPDATE_FLEET,
+        name=fleet.name,
+        network=", ".join(fleet.attached[each] for each in networks),
+        stack="",
+        fleet="",
+        reason="everything is to go",
+        subject=fleet.name,
+        change=FleetChange(detach=networks, forget=networks),
+        id=fleet.id,
+        version=fleet.version,
+    )
 
 
 def _now() -> float:

@@ -7,26 +7,32 @@ from it, the engine or the clock.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from swarm_xds.networks.observed import Config, Observed, Relay
-from swarm_xds.networks.wanted import RelaySpec
+from swarm_xds.networks.observed import Config, Fleet, Observed, Relay
+from swarm_xds.networks.wanted import Attachment, RelaySpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RelayTimings:
+class NetworkTimings:
     """How long to wait, in seconds.
 
     Attributes:
         linger: Until something that nobody needs any more is removed; ``docker stack rm`` does it by itself, and fails
             for what it listed and does not find.
         recreate_after: From when a relay vanished until it is made again; ``docker stack rm`` may have begun with it.
-        settle: From when a relay was begun until it gets its network. A ``docker stack rm`` that began before it, and so
-            does not know of it, has removed a service of the stack by then.
+        settle: From when a relay was begun until it gets its network. A ``docker stack rm`` that began before it, and
+            so does not know of it, has removed a service of the stack by then.
         quiet: From when any service of the stack vanished until a relay is made there.
         update_again: From one change of a relay, whoever made it, until we change it: two control planes that want
             different things, as while one of them is replaced, must not take turns.
         resync: Between two looks at what is there, even if nothing told of a change.
         retry_first: Before the first new try after a failure; doubled each time.
         retry_cap: The longest such wait.
+        attach_quiet: Without a further change until a fleet is attached to networks or detached.
+        attach_wait: The same from the first change on, whatever else changes.
+        attach_look: Between two looks at a fleet that has to be changed and cannot be yet.
+        attach_again: After an update of a fleet has failed, until it is tried again.
+        finish: From when a network is all that is left of its stack until it is removed.
+        min_serving: No time: how many proxies of a fleet go on serving while it is attached or detached.
         call: Longest time that a call may take.
     """
 
@@ -38,7 +44,21 @@ class RelayTimings:
     resync: float = 30.0
     retry_first: float = 0.1
     retry_cap: float = 15.0
+    attach_quiet: float = 2.0
+    attach_wait: float = 15.0
+    attach_look: float = 1.0
+    attach_again: float = 60.0
+    finish: float = 3.0
+    min_serving: int = 1
     call: float = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proxies:
+    """A fleet's service as the source read it last: which fleet it is, and how many of its tasks serve."""
+
+    fleet: str
+    serving: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +67,8 @@ class Situation:
 
     Attributes:
         wanted: All relays that should exist, sorted by name.
+        attachments: All networks that fleets should be attached to.
+        fleets: Services of proxies, by id.
         observed: As the engine has just listed it.
         told: Names of relays that the source read last, or that were made since the last look.
         members: Ids of the services of each stack, as the source read them last.
@@ -54,6 +76,8 @@ class Situation:
     """
 
     wanted: tuple[RelaySpec, ...] = ()
+    attachments: tuple[Attachment, ...] = ()
+    fleets: Mapping[str, Proxies] = field(default_factory=dict)
     observed: Observed = field(default_factory=Observed)
     told: frozenset[str] = frozenset()
     members: Mapping[str, frozenset[str]] = field(default_factory=dict)
@@ -72,11 +96,20 @@ class Situation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
-    """A relay as it was at the last look, and since when; never before the first look."""
+    """A service as it was at the last look, and since when; minus infinity if before the first."""
 
     id: str
     version: int
     since: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pending:
+    """What is to be changed about a fleet, since when, and since when it is just that."""
+
+    what: tuple[frozenset[str], frozenset[str]]
+    first: float
+    last: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +122,9 @@ class Memory:
         unneeded: When something was first found that nobody needs, by id.
         members: The services of each stack.
         disturbed: When a service of a stack was last missed, by stack.
+        fleets: Services of proxies that were there, by id.
+        pending: What is to be changed about them, by id.
+        lifeless: When a network was first found to be all that is left of its stack, by id.
     """
 
     relays: Mapping[str, Seen] = field(default_factory=dict)
@@ -96,9 +132,22 @@ class Memory:
     unneeded: Mapping[str, float] = field(default_factory=dict)
     members: Mapping[str, frozenset[str]] = field(default_factory=dict)
     disturbed: Mapping[str, float] = field(default_factory=dict)
+    fleets: Mapping[str, Seen] = field(default_factory=dict)
+    pending: Mapping[str, Pending] = field(default_factory=dict)
+    lifeless: Mapping[str, float] = field(default_factory=dict)
 
 
-def remember(before: Memory | None, situation: Situation, now: float, timings: RelayTimings) -> Memory:
+def difference(situation: Situation, fleet: Fleet) -> tuple[frozenset[str], frozenset[str]]:
+    """Return the ids of networks that a fleet's service is to be attached to, and detached from."""
+    known = situation.fleets.get(fleet.id)
+    if known is None:
+        return frozenset(), frozenset()
+    wanted = frozenset(each.network_id for each in situation.attachments if each.fleet == known.fleet)
+    there = frozenset(fleet.network_ids)
+    return wanted - there, (there & fleet.attached.keys()) - wanted
+
+
+def remember(before: Memory | None, situation: Situation, now: float, timings: NetworkTimings) -> Memory:
     """Return what to remember of a situation; ``before`` is None at the first."""
     first, before = before is None, before or Memory()
     wanted = {spec.name for spec in situation.wanted}
@@ -109,12 +158,27 @@ def remember(before: Memory | None, situation: Situation, now: float, timings: R
     relays, configs = situation.unneeded
     unneeded = [relay.id for relay in relays] + [config.id for config in configs]
     return Memory(
-        relays={relay.name: _seen(before, relay, now, first=first) for relay in situation.observed.relays},
+        relays={relay.name: _seen_relay(before, relay, now, first=first) for relay in situation.observed.relays},
         vanished={name: at for name, at in vanished.items() if name in wanted - present},
         unneeded={each: before.unneeded.get(each, now) for each in unneeded},
         members=situation.members,
         disturbed={stack: at for stack, at in disturbed.items() if now - at < timings.quiet},
+        fleets={
+            each.id: _seen(before.fleets.get(each.id), each, now, first=first) for each in situation.observed.fleets
+        },
+        pending=_pending(before, situation, now),
+        lifeless={each.id: before.lifeless.get(each.id, now) for each in situation.observed.left if each.lifeless},
     )
+
+
+def _pending(before: Memory, situation: Situation, now: float) -> dict[str, Pending]:
+    found = {}
+    for fleet in situation.observed.fleets:
+        what, known = difference(situation, fleet), before.pending.get(fleet.id)
+        if any(what):
+            last = known.last if known and known.what == what else now
+            found[fleet.id] = Pending(what=what, first=known.first if known else now, last=last)
+    return found
 
 
 def _missed(before: Memory, situation: Situation, *, first: bool) -> set[str]:
@@ -128,10 +192,14 @@ def _missed(before: Memory, situation: Situation, *, first: bool) -> set[str]:
     return missed - {relay.name for relay in situation.observed.relays}
 
 
-def _seen(before: Memory, relay: Relay, now: float, *, first: bool) -> Seen:
+def _seen_relay(before: Memory, relay: Relay, now: float, *, first: bool) -> Seen:
     known = before.relays.get(relay.name)
-    if known and (known.id, known.version) == (relay.id, relay.version):
-        return known
     # One that somebody else has made meanwhile may be updated at once, unless it has just been begun.
-    whenever = first or (not known and relay.fingerprint)
-    return Seen(id=relay.id, version=relay.version, since=float("-inf") if whenever else now)
+    whenever = first or (known is None and bool(relay.fingerprint))
+    return _seen(known, relay, now, first=whenever)
+
+
+def _seen(known: Seen | None, service: Relay | Fleet, now: float, *, first: bool) -> Seen:
+    if known and (known.id, known.version) == (service.id, service.version):
+        return known
+    return Seen(id=service.id, version=service.version, since=float("-inf") if first else now)

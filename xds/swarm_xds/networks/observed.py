@@ -5,13 +5,16 @@ how the JSON was read. An object that cannot be read is an error: half a view wo
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from swarm_xds.swarm.marks import FINGERPRINT_LABEL, RELAY_FLEET_LABEL, RELAY_LABEL, STACK_LABEL
+from swarm_xds.swarm.marks import ATTACHED, FINGERPRINT_LABEL, RELAY_FLEET_LABEL, RELAY_LABEL, STACK_LABEL
 
-#: States of an update in which tasks of the service as it was before still run, or may come back.
-_UNSETTLED = frozenset({"updating", "paused", "rollback_started", "rollback_paused"})
+#: States of an update in which the engine replaces tasks, and in which it has given up.
+UNDER_WAY = frozenset({"updating", "rollback_started"})
+FAILED = frozenset({"paused", "rollback_paused", "rollback_completed"})
+#: Those in which tasks of the service as it was before still run, or may come back.
+_UNSETTLED = UNDER_WAY | {"paused", "rollback_paused"}
 
 
 class UnreadableError(ValueError):
@@ -52,15 +55,75 @@ class Relay:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Fleet:
+    """A service whose tasks are a fleet's proxies.
+
+    Attributes:
+        version: Index that an update has to name.
+        network_ids: In its specification, sorted.
+        attached: By id, the names of networks that we have attached it to, also of such that it was detached from and
+            about which something may be left to be done.
+        update: State of its last update as the engine has it; empty if there was none.
+        message: What the engine says of it.
+        host_ports: It publishes a port of the node itself.
+        parallelism: How many tasks an update replaces at a time; 0 for all.
+    """
+
+    id: str
+    name: str
+    version: int
+    network_ids: tuple[str, ...] = ()
+    attached: Mapping[str, str] = field(default_factory=dict)
+    update: str = ""
+    message: str = ""
+    host_ports: bool = False
+    parallelism: int = 1
+
+    @property
+    def detached(self) -> frozenset[str]:
+        """Ids of the networks that it was detached from and about which something may be left to be done."""
+        return frozenset(self.attached) - frozenset(self.network_ids)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeftNetwork:
+    """A network that a fleet was detached from.
+
+    Attributes:
+        stack: Whose network it is; empty if no stack's.
+        gone: It is there no more.
+        alive: Something else of the stack is there: a service, secret, config or network.
+    """
+
+    id: str
+    name: str
+    stack: str = ""
+    gone: bool = False
+    alive: bool = False
+
+    @property
+    def lifeless(self) -> bool:
+        """Whether it is all that is left of its stack."""
+        return bool(self.stack) and not self.gone and not self.alive
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing is left to be done about it."""
+        return not self.lifeless
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Observed:
     """Everything in the swarm that carries our labels, sorted by name."""
 
     relays: tuple[Relay, ...] = ()
     configs: tuple[Config, ...] = ()
+    fleets: tuple[Fleet, ...] = ()
+    left: tuple[LeftNetwork, ...] = ()
 
 
-def observed(services: Iterable[Any], configs: Iterable[Any]) -> Observed:
-    """Return what the engine listed.
+def observed(services: Iterable[Any], configs: Iterable[Any], fleets: Iterable[Any] = ()) -> Observed:
+    """Return what the engine listed: relays, their configs, and fleets' services.
 
     Raises:
         UnreadableError: Something of it cannot be read.
@@ -69,6 +132,7 @@ def observed(services: Iterable[Any], configs: Iterable[Any]) -> Observed:
         return Observed(
             relays=tuple(sorted(map(relay, services), key=lambda each: each.name)),
             configs=tuple(sorted(map(config, configs), key=lambda each: each.name)),
+            fleets=tuple(sorted(map(fleet, fleets), key=lambda each: each.name)),
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise UnreadableError(f"the engine's answer cannot be read: {type(error).__name__}: {error}") from error
@@ -95,7 +159,7 @@ def relay(raw: Any) -> Relay:  # noqa: ANN401 - JSON
         network_id=labels[RELAY_LABEL],
         stack=labels.get(STACK_LABEL, ""),
         fingerprint=labels.get(FINGERPRINT_LABEL, ""),
-        network_ids=tuple(sorted(each["Target"] for each in spec["TaskTemplate"].get("Networks") or ())),
+        network_ids=_network_ids(spec),
         config_ids=tuple(sorted({each for one in specs for each in _config_ids(one)})),
     )
 
@@ -110,6 +174,29 @@ def config(raw: Any) -> Config:  # noqa: ANN401 - JSON
         network_id=labels[RELAY_LABEL],
         stack=labels.get(STACK_LABEL, ""),
     )
+
+
+def fleet(raw: Any) -> Fleet:  # noqa: ANN401 - JSON
+    """Return a service of proxies."""
+    spec, update = raw["Spec"], raw.get("UpdateStatus") or {}
+    ports = (spec.get("EndpointSpec") or {}).get("Ports") or ()
+    return Fleet(
+        id=raw["ID"],
+        name=spec["Name"],
+        version=raw["Version"]["Index"],
+        network_ids=_network_ids(spec),
+        attached={
+            key.removeprefix(ATTACHED): value for key, value in spec["Labels"].items() if key.startswith(ATTACHED)
+        },
+        update=update.get("State") or "",
+        message=update.get("Message") or "",
+        host_ports=any(port.get("PublishMode") == "host" for port in ports),
+        parallelism=(spec.get("UpdateConfig") or {}).get("Parallelism", 1),
+    )
+
+
+def _network_ids(spec: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(sorted(each["Target"] for each in spec["TaskTemplate"].get("Networks") or ()))
 
 
 def _config_ids(spec: Mapping[str, Any]) -> list[str]:

@@ -1,21 +1,25 @@
-"""The network plan: from what the labels ask for to the relays that have to stand in the swarm. Pure.
+"""The network plan: from what the labels ask for to what has to stand in the swarm. Pure.
 
-In: the ``SwarmState``, the intents and the ``RelayOptions``. Out: a ``NetworkPlan`` and problems. It must not know what
-exists already, the engine or the clock: whoever applies the plan compares.
+In: the ``SwarmState``, the intents and the ``NetworkOptions``. Out: a ``NetworkPlan`` and problems. It must not know
+what exists already, but for what keeps a network reached on the way from one way to another; nor the engine or the
+clock: whoever applies the plan compares.
 """
 
 import ipaddress
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 
-from swarm_xds.labels import ServiceIntent
-from swarm_xds.networks.wanted import NetworkPlan, NetworkUse, RelaySpec, Way
+from swarm_xds.labels import ServiceIntent, Via
+from swarm_xds.networks.capacity import shortages
+from swarm_xds.networks.wanted import Attachment, NetworkPlan, NetworkUse, RelaySpec, Way
 from swarm_xds.plan.reach import Surroundings, UnreachableError, choose_network, uses_host_port
 from swarm_xds.problem import Kind, Problem, Severity
 from swarm_xds.swarm import Network, Service, SwarmState
 
 #: Makes a relay's configuration from the fleet's subnets and the network's; it raises ``ValueError`` if it cannot.
 Configure = Callable[[tuple[str, ...], tuple[str, ...]], str]
+#: The services that are reached on one network, by id, each with what its labels say of the way.
+_Users = Mapping[str, tuple[Service, Via | None]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,74 +41,179 @@ class RelayOptions:
     constraints: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkOptions:
+    """The operator's choices for networks.
+
+    Attributes:
+        via: The way to a network that the fleet does not stand on, if no label asks for one: relay or direct.
+        allow_direct: Whether a label may have the fleet attached to a network, which replaces its proxies one by one.
+    """
+
+    via: Via = Via.RELAY
+    allow_direct: bool = True
+    relay: RelayOptions = RelayOptions()
+
+
 def plan_networks(
     state: SwarmState,
     intents: Iterable[tuple[Service, ServiceIntent]],
     default_fleet: str,
-    options: RelayOptions,
+    options: NetworkOptions,
     configure: Configure,
 ) -> tuple[NetworkPlan, tuple[Problem, ...]]:
-    """Return how each routed network is reached, the relays that this takes, and what stands in their way."""
+    """Return how each routed network is reached, what that takes, and what stands in its way."""
     around = Surroundings.of(state)
-    wanted = _wanted(intents, default_fleet, around)
-    uses: list[NetworkUse] = []
-    relays: list[RelaySpec] = []
-    problems: list[Problem] = []
-    for (fleet, network_id), services in sorted(wanted.items()):
-        if not network_id:
-            uses.append(_use(fleet, None, Way.HOST, services, "the port is published in host mode"))
-            continue
-        network = around.networks[network_id]
-        if around.shared(fleet, network_id):
-            uses.append(_use(fleet, network, Way.SHARED, services, f"fleet {fleet} stands on it"))
-            continue
-        uses.append(_use(fleet, network, Way.RELAY, services, f"fleet {fleet} does not stand on it"))
-        try:
-            relay, warnings = _relay(fleet, network, state, options, configure)
-        except ValueError as error:
-            problems += [_problem(service, network, str(error)) for service in services]
+    planner = _Planner(state, around, options, configure)
+    for (fleet, network_id), users in sorted(_wanted(intents, default_fleet, around).items()):
+        planner.add(fleet, around.networks[network_id] if network_id else None, users)
+    relays = tuple(sorted(planner.relays, key=lambda relay: relay.name))
+    plan = NetworkPlan(uses=tuple(planner.uses), relays=relays, attachments=tuple(planner.attachments))
+    return plan, (*planner.problems, *shortages(state, relays))
+
+
+@dataclass(slots=True)
+class _Planner:
+    """The plan while it is made, one network after the other."""
+
+    state: SwarmState
+    around: Surroundings
+    options: NetworkOptions
+    configure: Configure
+    uses: list[NetworkUse] = field(default_factory=list)
+    relays: list[RelaySpec] = field(default_factory=list)
+    attachments: list[Attachment] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+
+    def add(self, fleet: str, network: Network | None, users: _Users) -> None:
+        """Plan one network of one fleet; None stands for ports in host mode."""
+        if network is None:
+            self._use(fleet, None, Way.HOST, users, "the port is published in host mode")
+        elif self.around.owned(fleet, network.id):
+            self._use(fleet, network, Way.SHARED, users, f"fleet {fleet} stands on it")
+        elif reason := self._direct(fleet, network, users):
+            self._use(fleet, network, Way.DIRECT, users, reason)
+            self._attach(fleet, network, reason)
+            if self._relayed(fleet, network) and not self._attached(fleet, network):
+                self._relay(fleet, network, users)  # the one that is there serves until then
         else:
-            relays.append(relay)
-            problems += [_problem(service, network, warning) for service in services for warning in warnings]
-    by_name = sorted(relays, key=lambda relay: relay.name)
-    return NetworkPlan(uses=tuple(uses), relays=tuple(by_name)), tuple(problems)
+            self._use(fleet, network, Way.RELAY, users, f"fleet {fleet} does not stand on it")
+            self._relay(fleet, network, users)
+            if (fleet, network.id) in self.around.attached and not self._relayed(fleet, network):
+                self._attach(fleet, network, "no relay runs there yet")
+
+    def _relayed(self, fleet: str, network: Network) -> bool:
+        return bool(self.around.relays.get((fleet, network.id)))
+
+    def _attached(self, fleet: str, network: Network) -> bool:
+        return self.around.shared(fleet, network.id) and (fleet, network.id) not in self.around.lacking
+
+    def _direct(self, fleet: str, network: Network, users: _Users) -> str:
+        """Return why the fleet is to be attached to a network; empty if it is not."""
+        direct, relay = (
+            sorted((service for service, via in users.values() if via is asked), key=lambda service: service.name)
+            for asked in (Via.DIRECT, Via.RELAY)
+        )
+        if not direct and (relay or self.options.via is not Via.DIRECT):
+            return ""
+        if obstacle := self._obstacle(fleet, network, asked=bool(direct)):
+            text = f"{obstacle}: network {network.name} is reached by a relay instead"
+            self._tell(network, [service for service, _ in users.values()], text)
+            return ""
+        if direct:
+            text = f"service {direct[0].name} asks for it"
+            self._tell(network, relay, f"{text} to be reached directly, and so it is for all of its services")
+            return text
+        return "it is the way that the settings ask for"
+
+    def _obstacle(self, fleet: str, network: Network, *, asked: bool) -> str:
+        """Return why a fleet cannot be attached to a network; empty if it can."""
+        members = [service for service in self.state.fleet_services if service.fleet == fleet]
+        if asked and not self.options.allow_direct:
+            return "the settings do not allow direct attachment"
+        if not members:
+            return f"no service is labelled as fleet {fleet}"
+        others = {each for member in members for each in member.network_ids}
+        others |= {each.network_id for each in self.attachments if each.fleet == fleet}
+        for other in sorted(others - {network.id}):
+            known = self.around.networks.get(other)
+            if known and _overlap(network.subnets, known.subnets):
+                return f"its subnet overlaps with that of {known.name}, on which fleet {fleet} stands"
+        return ""
+
+    def _attach(self, fleet: str, network: Network, reason: str) -> None:
+        self.attachments.append(
+            Attachment(
+                fleet=fleet, network_id=network.id, network_name=network.name, stack=network.stack, reason=reason
+            )
+        )
+
+    def _relay(self, fleet: str, network: Network, users: _Users) -> None:
+        services = [service for service, _ in users.values()]
+        try:
+            relay = _relay(fleet, network, self.state, self.options.relay, self.configure)
+        except ValueError as error:
+            self.problems += [_problem(service, network, str(error)) for service in services]
+            return
+        self.relays.append(relay.spec)
+        for warning in relay.warnings:
+            self._tell(network, services, warning)
+        if network.internal:
+            text = f"network {network.name} is internal, and requests of fleet {fleet} come in through the relay"
+            self._tell(network, services, text, Severity.INFO)
+
+    def _tell(
+        self, network: Network, services: Iterable[Service], text: str, severity: Severity = Severity.WARNING
+    ) -> None:
+        found = (_problem(service, network, text) for service in services)
+        self.problems += [replace(problem, severity=severity, kind=Kind.NETWORK_CAVEAT) for problem in found]
+
+    def _use(self, fleet: str, network: Network | None, way: Way, users: _Users, reason: str) -> None:
+        self.uses.append(
+            NetworkUse(
+                fleet=fleet,
+                network_id=network.id if network else "",
+                network=network.name if network else "",
+                stack=network.stack if network else "",
+                way=way,
+                services=tuple(sorted(service.name for service, _ in users.values())),
+                reason=reason,
+            )
+        )
 
 
 def _wanted(
     intents: Iterable[tuple[Service, ServiceIntent]], default_fleet: str, around: Surroundings
-) -> dict[tuple[str, str], list[Service]]:
-    """Return the services by fleet and network id, the id empty for a port in host mode."""
-    wanted: dict[tuple[str, str], dict[str, Service]] = {}
+) -> dict[tuple[str, str], dict[str, tuple[Service, Via | None]]]:
+    """Return the users by fleet and network id, the id empty for a port in host mode."""
+    wanted: dict[tuple[str, str], dict[str, tuple[Service, Via | None]]] = {}
     for service, intent in intents:
         for route in intent.routes:
             if route.backend is None:
                 continue
-            fleet = route.fleet or default_fleet
+            fleet, via = route.fleet or default_fleet, route.backend.via
             try:
                 host = uses_host_port(service, route.backend)
                 network_id = "" if host else choose_network(service, route.backend, around).id
             except UnreachableError:
                 continue  # the plan of the routes has told it
-            wanted.setdefault((fleet, network_id), {})[service.id] = service
-    return {place: list(services.values()) for place, services in wanted.items()}
+            users = wanted.setdefault((fleet, network_id), {})
+            # Where one route of a service asks for it, the network is there for the others too.
+            if service.id not in users or via is Via.DIRECT:
+                users[service.id] = (service, via)
+    return wanted
 
 
-def _use(fleet: str, network: Network | None, way: Way, services: list[Service], reason: str) -> NetworkUse:
-    return NetworkUse(
-        fleet=fleet,
-        network_id=network.id if network else "",
-        network=network.name if network else "",
-        stack=network.stack if network else "",
-        way=way,
-        services=tuple(sorted(service.name for service in services)),
-        reason=reason,
-    )
+@dataclass(frozen=True, slots=True)
+class _Relay:
+    """A relay, and what may go wrong with it."""
+
+    spec: RelaySpec
+    warnings: tuple[str, ...] = ()
 
 
-def _relay(
-    fleet: str, network: Network, state: SwarmState, options: RelayOptions, configure: Configure
-) -> tuple[RelaySpec, list[str]]:
-    """Return the relay of a network, and what may go wrong with it.
+def _relay(fleet: str, network: Network, state: SwarmState, options: RelayOptions, configure: Configure) -> _Relay:
+    """Return the relay of a network.
 
     Raises:
         ValueError: There can be none, with the reason.
@@ -118,10 +227,10 @@ def _relay(
         raise ValueError(f"network {network.name} has no subnet yet")
     if _overlap(network.subnets, home.subnets):
         raise ValueError(f"network {network.name} overlaps with {home.name}, on which fleet {fleet} stands")
-    warnings = []
+    warnings: tuple[str, ...] = ()
     if network.encrypted and not home.encrypted:
-        warnings.append(f"network {network.name} is encrypted and {home.name} is not, over which requests come to it")
-    relay = RelaySpec(
+        warnings = (f"network {network.name} is encrypted and {home.name} is not, over which requests come to it",)
+    spec = RelaySpec(
         fleet=fleet,
         stack=network.stack,
         network_id=network.id,
@@ -133,12 +242,13 @@ def _relay(
         memory=options.memory,
         constraints=options.constraints,
     )
-    return relay, warnings
+    return _Relay(spec, warnings)
 
 
 def _home(fleet: str, state: SwarmState, options: RelayOptions) -> Network:
     """Return the fleet's network that its relays stand on."""
-    ids = dict(state.fleet_networks or ()).get(fleet, ())
+    attached = {network for service in state.fleet_services for network in service.attached}
+    ids = set(dict(state.fleet_networks or ()).get(fleet, ())) - attached
     usable = sorted(
         (network for network in state.networks if network.id in ids and not network.internal),
         key=lambda network: network.name,

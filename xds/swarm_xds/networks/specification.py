@@ -1,12 +1,15 @@
-"""A relay as the engine is to run it: from a ``RelaySpec`` to the JSON of a service and of a config. Pure.
+"""Services as the engine is to run them: relays, and fleets' own services after a change. Pure.
 
-In: a ``RelaySpec``. Out: the arguments of the engine's API (1.41). It must not know what exists already.
+In: a ``RelaySpec``; a specification and a ``FleetChange``. Out: the arguments of the engine's API (1.41). It must not
+know why.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
+from swarm_xds.networks.decision import FleetChange
 from swarm_xds.networks.wanted import RelaySpec
-from swarm_xds.swarm.marks import FINGERPRINT_LABEL, RELAY_FLEET_LABEL, RELAY_LABEL, STACK_LABEL
+from swarm_xds.swarm.marks import ATTACHED, FINGERPRINT_LABEL, RELAY_FLEET_LABEL, RELAY_LABEL, STACK_LABEL
 
 _CONFIGURATION = "/etc/envoy/relay.yaml"
 _COMMAND = ("envoy", "--config-path", _CONFIGURATION, "--disable-hot-restart", "--log-level", "warning")
@@ -57,6 +60,35 @@ def service(spec: RelaySpec, config_id: str) -> dict[str, Any]:
         "update_config": {"Parallelism": 1, "Order": "start-first", "FailureAction": "pause"},
         "endpoint_spec": {"Mode": "dnsrr"},
     }
+
+
+def changed_fleet(spec: Mapping[str, Any], change: FleetChange) -> dict[str, Any]:
+    """Return the keywords of the SDK's ``update_service`` for a fleet's service, from its specification as it is.
+
+    All that is not named in the change stays, what a later engine may add included.
+    """
+    labels = {key: value for key, value in spec["Labels"].items() if key.removeprefix(ATTACHED) not in change.forget}
+    labels |= {f"{ATTACHED}{network}": name for network, name in change.attach}
+    template = dict(spec["TaskTemplate"])
+    if change.attach or change.detach:
+        attached = [each for each in template.get("Networks") or () if each["Target"] not in change.detach]
+        template["Networks"] = [*attached, *({"Target": network} for network, _ in change.attach)]
+    body = {
+        "name": spec["Name"],
+        "labels": labels,
+        "task_template": template,
+        "mode": spec.get("Mode"),
+        "update_config": spec.get("UpdateConfig"),
+        "rollback_config": spec.get("RollbackConfig"),
+        "endpoint_spec": spec.get("EndpointSpec"),
+    }
+    if change.order:
+        body["update_config"] = {
+            **(spec.get("UpdateConfig") or {}),
+            "Order": change.order,
+            "Parallelism": change.parallelism,
+        }
+    return body
 
 
 def network_ids(spec: RelaySpec) -> tuple[str, ...]:

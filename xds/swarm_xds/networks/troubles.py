@@ -6,7 +6,7 @@ In: failures and successes, the time. Out: what rests, what to log. Pure but for
 import random
 from dataclasses import dataclass
 
-from swarm_xds.networks.memory import RelayTimings
+from swarm_xds.networks.memory import NetworkTimings
 
 
 @dataclass(slots=True)
@@ -19,7 +19,7 @@ class _Trouble:
 class Troubles:
     """The relays and configs that could not be written."""
 
-    def __init__(self, timings: RelayTimings) -> None:
+    def __init__(self, timings: NetworkTimings) -> None:
         self._timings = timings
         self._troubles: dict[str, _Trouble] = {}
 

@@ -12,6 +12,7 @@ class Way(StrEnum):
 
     SHARED = "shared"
     RELAY = "relay"
+    DIRECT = "direct"
     HOST = "host"
 
 
@@ -58,6 +59,22 @@ class RelaySpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Attachment:
+    """A network that a fleet's own services are to stand on, which takes a rolling update of them.
+
+    Attributes:
+        stack: Whose network it is; empty if no stack's.
+        reason: One sentence without a full stop.
+    """
+
+    fleet: str
+    network_id: str
+    network_name: str
+    stack: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NetworkUse:
     """How one fleet reaches one network, and for whom.
 
@@ -82,7 +99,10 @@ class NetworkPlan:
     Attributes:
         uses: Each network that a routed service is reached by, sorted by fleet and network.
         relays: All relays that should exist, sorted by name; any other relay is to be removed.
+        attachments: All networks that fleets should be attached to, sorted by fleet and network; from any other that a
+            control plane has attached them to they are to be detached.
     """
 
     uses: tuple[NetworkUse, ...] = ()
     relays: tuple[RelaySpec, ...] = ()
+    attachments: tuple[Attachment, ...] = ()

@@ -41,7 +41,7 @@ def build(
     These are served as ``recall`` has them; without that, or if that leads nowhere either, they are left out.
     """
     memo = Memo() if memo is None else memo
-    surroundings = (state.networks, state.nodes, state.fleet_networks, state.relays)
+    surroundings = (state.networks, state.nodes, state.fleet_networks, state.fleet_services, state.relays)
     around = memo.keep("surroundings", surroundings, partial(Surroundings.of, state))
     fleets: dict[str, _Gathered] = defaultdict(_Gathered)
     fleets[default_fleet] = _Gathered()

@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from zlib import crc32
 
-from swarm_xds.labels import BackendIntent, BackendMode
+from swarm_xds.labels import BackendIntent, BackendMode, Via
 from swarm_xds.model import RELAY_PORT, Endpoint
 from swarm_xds.problem import Kind, Problem, Severity
-from swarm_xds.swarm import Network, Node, PublishMode, Service, SwarmState
+from swarm_xds.swarm import FleetService, Network, Node, PublishMode, Service, SwarmState
 from swarm_xds.swarm.marks import RELAY_FLEET_LABEL, RELAY_LABEL
 
 
@@ -46,6 +46,11 @@ class Surroundings:
     fleets: Mapping[str, frozenset[str]] | None = field(default=None)
     #: By fleet and network: node and address, on a network of the fleet, of each relay that runs; sorted.
     relays: Mapping[tuple[str, str], tuple[tuple[str, str], ...]] = field(default_factory=dict)
+    #: By fleet and network that is the fleet's: how many of its proxies run without standing on it yet, and how many
+    #: run in all; only where the first is not 0.
+    lacking: Mapping[tuple[str, str], tuple[int, int]] = field(default_factory=dict)
+    #: Fleet and network where it is the control plane that has attached the fleet.
+    attached: frozenset[tuple[str, str]] = frozenset()
 
     @classmethod
     def of(cls, state: SwarmState) -> "Surroundings":
@@ -56,11 +61,17 @@ class Surroundings:
             nodes={node.id: node for node in state.nodes},
             fleets=None if fleets is None else {fleet: frozenset(ids) for fleet, ids in fleets},
             relays=dict(_relay(service, dict(fleets or ())) for service in state.relays),
+            lacking=_lacking(state.fleet_services, dict(fleets or ())),
+            attached=frozenset((each.fleet, network) for each in state.fleet_services for network in each.attached),
         )
 
     def shared(self, fleet: str, network_id: str) -> bool:
         """Tell whether a fleet's proxies stand on a network."""
         return self.fleets is None or network_id in self.fleets.get(fleet, frozenset())
+
+    def owned(self, fleet: str, network_id: str) -> bool:
+        """Tell whether they stand there because whoever runs the fleet has said so."""
+        return self.shared(fleet, network_id) and (fleet, network_id) not in self.attached
 
 
 def reach(
@@ -71,12 +82,20 @@ def reach(
     Raises:
         UnreachableError: No network can be chosen without guessing, or there is no virtual IP.
     """
-    if uses_host_port(service, backend):
+    # A stack file says itself where its tasks are.
+    if around.fleets is not None and uses_host_port(service, backend):
         return _by_host_port(service, backend, around), ()
     network = choose_network(service, backend, around)
-    if around.shared(fleet, network.id):
-        return _on_network(service, backend, network), ()
     relays = around.relays.get((fleet, network.id), ())
+    if around.shared(fleet, network.id):
+        lacking = around.lacking.get((fleet, network.id))
+        # On the way from one way to the other, the one that is there already serves.
+        leaving = backend.via is Via.RELAY and not around.owned(fleet, network.id)
+        if relays and (lacking or leaving):
+            return _by_relay(service, backend, network, relays), ()
+        if lacking:
+            return Reached(), (_not_everywhere(service, fleet, network, *lacking),)
+        return _on_network(service, backend, network), ()
     if not relays:
         return Reached(relayed=True), (_not_shared(service, fleet, network, around),)
     return _by_relay(service, backend, network, relays), ()
@@ -140,6 +159,22 @@ def _relay(
     )
 
 
+def _lacking(
+    fleet_services: tuple[FleetService, ...], fleets: Mapping[str, tuple[str, ...]]
+) -> dict[tuple[str, str], tuple[int, int]]:
+    """Return where a network is a fleet's by specification, and not yet every running proxy's."""
+    running: dict[str, list[frozenset[str]]] = {}
+    for service in fleet_services:
+        stands = [frozenset(network for network, _ in task.addresses) for task in service.tasks if task.serving]
+        running.setdefault(service.fleet, []).extend(stands)
+    found = {
+        (fleet, network): (sum(network not in stands for stands in proxies), len(proxies))
+        for fleet, proxies in running.items()
+        for network in fleets.get(fleet, ())
+    }
+    return {place: counts for place, counts in found.items() if counts[0]}
+
+
 def _reached(found: list[Endpoint]) -> Reached:
     by_name = any(_is_name(endpoint.address) for endpoint in found)
     return Reached(endpoints=tuple(sorted(set(found))), by_name=by_name, running=len(found))
@@ -152,6 +187,8 @@ def _is_name(address: str) -> bool:
 
 def uses_host_port(service: Service, backend: BackendIntent) -> bool:
     """Tell whether the tasks are reached by a port published in host mode, whatever their networks."""
+    if backend.via is not None:
+        return backend.via is Via.HOST
     if backend.network or backend.mode is not BackendMode.TASK:
         return False
     return any(_in_host_mode(port.target, port.mode, backend) for port in service.ports)
@@ -162,6 +199,14 @@ def _in_host_mode(target: int, mode: PublishMode, backend: BackendIntent) -> boo
 
 
 def _by_host_port(service: Service, backend: BackendIntent, around: Surroundings) -> Reached:
+    if not any(_in_host_mode(port.target, port.mode, backend) for port in service.ports):
+        problem = _problem(
+            service,
+            Kind.NO_HOST_PORT,
+            f"the service does not publish port {backend.port} in host mode",
+            f"publish it: target: {backend.port}, mode: host; or take the label away",
+        )
+        raise UnreachableError(replace(problem, label=backend.via_label, value=str(backend.via or "")))
     return _reached(
         [
             Endpoint(around.nodes[task.node_id].address, port.published)
@@ -235,6 +280,17 @@ def _unknown_network(service: Service, backend: BackendIntent, usable: list[str]
         cure = f"name one of its networks: {', '.join(sorted(usable))}" if usable else "attach it to a network"
     problem = _problem(service, Kind.UNKNOWN_NETWORK, reason, cure)
     return replace(problem, label=backend.network_label, value=wanted)
+
+
+def _not_everywhere(service: Service, fleet: str, network: Network, lacking: int, running: int) -> Problem:
+    problem = _problem(
+        service,
+        Kind.UNREACHABLE_NETWORK,
+        f"{running - lacking} of {running} proxies of fleet {fleet} stand on network {network.name} so far: until all "
+        "do, requests are answered 503",
+        "wait for the end of the fleet's update, or look at it with docker service ps",
+    )
+    return replace(problem, severity=Severity.WARNING)
 
 
 def _not_shared(service: Service, fleet: str, network: Network, around: Surroundings) -> Problem:

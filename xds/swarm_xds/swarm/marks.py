@@ -13,5 +13,8 @@ FLEET_LABEL = "swarm-xds.fleet"
 RELAY_LABEL = "swarm-xds.relay"
 RELAY_FLEET_LABEL = "swarm-xds.relay.fleet"
 FINGERPRINT_LABEL = "swarm-xds.relay.fingerprint"
+#: On the fleet's own service, with the id of a network behind it: we have attached the service to that network, whose
+#: name is the value. It stays after the service is detached, until nothing is left to be done about the network.
+ATTACHED = "swarm-xds.attached."
 #: Docker's: whose ``stack rm`` takes it along.
 STACK_LABEL = "com.docker.stack.namespace"

@@ -107,6 +107,8 @@ class FleetService:
     Attributes:
         image: As its specification has it.
         network_ids: Networks in its specification but the ingress network, sorted.
+        attached: Those networks that this control plane has attached it to, not its owner; sorted.
+        tasks: The proxies that run, sorted by id.
     """
 
     id: str
@@ -114,6 +116,8 @@ class FleetService:
     fleet: str
     image: str = ""
     network_ids: tuple[str, ...] = ()
+    attached: tuple[str, ...] = ()
+    tasks: tuple[Task, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

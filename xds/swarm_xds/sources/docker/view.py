@@ -12,6 +12,7 @@ from swarm_xds.problem import Kind, Problem, Severity, ordered
 from swarm_xds.sources.base import Reading
 from swarm_xds.sources.docker.convert import Batch, NodeRecord, ServiceRecord, TaskRecord
 from swarm_xds.swarm import FleetService, Network, Service, SwarmState, Task
+from swarm_xds.swarm.marks import ATTACHED
 
 T = TypeVar("T")
 
@@ -22,7 +23,8 @@ FleetNetworks = Sequence[tuple[str, Sequence[str]]]
 class View:
     """The last known form of everything."""
 
-    def __init__(self, fleet_networks: FleetNetworks = ()) -> None:
+    def __init__(self, fleet_networks: FleetNetworks = (), default_fleet: str = "default") -> None:
+        self._default_fleet = default_fleet
         self._fleet_names = tuple((fleet, tuple(names)) for fleet, names in fleet_networks)
         self._services: dict[str, ServiceRecord] = {}
         self._tasks: dict[str, dict[str, TaskRecord]] = {}
@@ -141,7 +143,9 @@ class View:
             networks=tuple(self._networks[i] for i in sorted(self._networks)),
             nodes=tuple(self._nodes[i].node for i in sorted(self._nodes)),
             fleet_networks=fleets,
-            fleet_services=tuple(self._fleet_service(record) for record, _ in services if record.fleet is not None),
+            fleet_services=tuple(
+                self._fleet_service(record, service) for record, service in services if record.fleet is not None
+            ),
             relays=tuple(service for record, service in services if record.relay),
         )
         reading = Reading(state=state, problems=ordered([*problems, *fleet_problems]), cause=cause)
@@ -168,8 +172,8 @@ class View:
         fleets: dict[str, set[str]] = {}
         for record in self._services.values():
             if record.fleet is not None:
-                own = set(record.service.network_ids) - ingress
-                fleets[record.fleet] = fleets[record.fleet] & own if record.fleet in fleets else own
+                fleet, own = record.fleet or self._default_fleet, set(record.service.network_ids) - ingress
+                fleets[fleet] = fleets[fleet] & own if fleet in fleets else own
         by_name = {network.name: network.id for network in self._networks.values()}
         for fleet, names in self._fleet_names:
             for name in names:
@@ -179,14 +183,17 @@ class View:
                     problems.append(_no_such_network(fleet, name))
         return tuple((fleet, tuple(sorted(fleets[fleet]))) for fleet in sorted(fleets)), problems
 
-    def _fleet_service(self, record: ServiceRecord) -> FleetService:
-        networks = set(record.service.network_ids) - self.ingress
+    def _fleet_service(self, record: ServiceRecord, service: Service) -> FleetService:
+        networks = set(service.network_ids) - self.ingress
+        ours = {key.removeprefix(ATTACHED) for key, _ in service.labels if key.startswith(ATTACHED)}
         return FleetService(
-            id=record.service.id,
-            name=record.service.name,
-            fleet=record.fleet or "",
+            id=service.id,
+            name=service.name,
+            fleet=record.fleet or self._default_fleet,
             image=record.image,
             network_ids=tuple(sorted(networks)),
+            attached=tuple(sorted(networks & ours)),
+            tasks=service.tasks,
         )
 
     def _down(self) -> frozenset[str]:

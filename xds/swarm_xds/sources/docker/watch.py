@@ -34,21 +34,28 @@ class DockerSource:
         endpoints: Managers, tried in turn; ``find_endpoints`` gives them.
         fleet_networks: For each fleet, names of networks its proxies stand in, beside those of the services that are
             labelled ``swarm-xds.fleet``.
+        default_fleet: The fleet of a service whose label ``swarm-xds.fleet`` is empty.
         timings: How often to read.
     """
 
     def __init__(
-        self, endpoints: Sequence[Endpoint], *, fleet_networks: FleetNetworks = (), timings: Timings | None = None
+        self,
+        endpoints: Sequence[Endpoint],
+        *,
+        fleet_networks: FleetNetworks = (),
+        default_fleet: str = "default",
+        timings: Timings | None = None,
     ) -> None:
         if not endpoints:
             raise ValueError("a Docker source needs an endpoint")
         self._endpoints = tuple(endpoints)
         self._fleet_networks = fleet_networks
+        self._default_fleet = default_fleet
         self._timings = timings or Timings()
 
     async def readings(self) -> AsyncGenerator[Reading, None]:
         """Yield a first complete reading, then one whenever something changed. It never ends by itself."""
-        view = View(self._fleet_networks)
+        view = View(self._fleet_networks, self._default_fleet)
         outage = Outage(self._endpoints, self._timings, away="docker.unreachable", back="docker.recovered")
         while True:
             session = _Session(outage.endpoint, view, self._timings)
