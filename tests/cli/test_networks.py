@@ -31,7 +31,21 @@ def test_the_plan_names_each_network_its_way_and_its_relay(engine: FakeEngine) -
     document = json.loads(command(*args, env={"SWARM_XDS_RELAY_IMAGE": "edge:1"}).stdout)
     assert [use["way"] for use in document["networks"]] == ["relay"]
     assert document["relays"][0]["stack"] == "shop"
+    assert [(step["action"], step["network"]) for step in document["steps"]] == [("create relay", "shop_front")]
     assert not [path for path in engine.asked if "create" in path]
+
+
+def test_the_plan_of_a_network_that_the_fleet_is_attached_to(engine: FakeEngine) -> None:
+    """What waits says for what, and nothing is written."""
+    env = {"SWARM_XDS_NETWORK_VIA": "direct"}
+    args = ("networks", "--plan", "--docker-host", engine.url, "--format", "json")
+    document = json.loads(command(*args, env=env).stdout)
+    assert [use["way"] for use in document["networks"]] == ["direct"]
+    assert [each["network_name"] for each in document["attachments"]] == ["shop_front"]
+    (step,) = document["steps"]
+    assert (step["action"], step["name"], step["network"]) == ("update fleet", "swarm-xds_edge", "shop_front")
+    assert "one update is enough for all" in step["waits_for"]
+    assert not engine.written
 
 
 def test_uninstall_says_what_it_found(engine: FakeEngine) -> None:

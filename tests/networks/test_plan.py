@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from swarm_xds.labels import parse
+from swarm_xds.labels import Via, parse
 from swarm_xds.networks.plan import NetworkOptions, RelayOptions, plan_networks
 from swarm_xds.networks.wanted import NetworkPlan, Way
-from swarm_xds.problem import Problem
-from swarm_xds.swarm import FleetService, Network, PublishedPort, PublishMode, Service, SwarmState
+from swarm_xds.problem import Kind, Problem, Severity
+from swarm_xds.swarm import FleetService, Network, Node, PublishedPort, PublishMode, Service, SwarmState, Task
 
 FRONT = Network(id="n1", name="shop_front", stack="shop", subnets=("10.0.1.0/24",))
 EDGE = Network(id="n9", name="swarm-xds", subnets=("10.9.0.0/24",))
@@ -118,3 +118,162 @@ def test_names_and_fingerprints_are_those_of_the_content() -> None:
     assert changed.config_name != relay.config_name
     long = replace(relay, stack="s" * 60)
     assert max(len(long.name), len(long.config_name), len(relay.config_name)) <= 63
+
+
+DIRECT = {"xds.network.via": "direct"}
+OTHER = Network(id="n2", name="pay_back", stack="pay", subnets=("10.0.2.0/24",))
+
+
+def on(*addresses: str) -> Task:
+    """Return a proxy that runs on networks."""
+    return Task(
+        id=f"t{len(addresses)}", addresses=tuple((each, f"10.0.0.{number}") for number, each in enumerate(addresses))
+    )
+
+
+def attached(*tasks: Task) -> dict[str, Any]:
+    """Return what is different about a swarm whose fleet we have attached to the stack's network."""
+    fleet = replace(FLEET, network_ids=("n1", "n8", "n9"), attached=("n1",), tasks=tasks)
+    return {"fleet_services": (fleet,), "fleet_networks": (("default", ("n1", "n8", "n9")),)}
+
+
+def running_relay() -> Service:
+    """Return the relay of the stack's network, running."""
+    labels = (("swarm-xds.relay", "n1"), ("swarm-xds.relay.fleet", "default"))
+    task = Task(id="r", addresses=(("n1", "10.0.1.9"), ("n9", "10.9.0.9")))
+    return Service(id="r1", name="relay", labels=labels, network_ids=("n1", "n9"), tasks=(task,))
+
+
+def ways(made: NetworkPlan) -> tuple[list[Way], int, list[str]]:
+    """Return the way of each network, how many relays there are, and which attachments."""
+    return [use.way for use in made.uses], len(made.relays), [each.network_name for each in made.attachments]
+
+
+@pytest.mark.parametrize(
+    ("swarm", "options", "expected"),
+    [
+        pytest.param(state(service(labels=DIRECT)), None, (Way.DIRECT, 0, True), id="asked for by a label"),
+        pytest.param(state(service()), NetworkOptions(via=Via.DIRECT), (Way.DIRECT, 0, True), id="by the settings"),
+        pytest.param(
+            state(service(labels={"xds.network.via": "relay"})),
+            NetworkOptions(via=Via.DIRECT),
+            (Way.RELAY, 1, False),
+            id="the label wins over the settings",
+        ),
+        pytest.param(
+            state(service("a"), service("b", labels=DIRECT)), None, (Way.DIRECT, 0, True), id="one service for all"
+        ),
+        pytest.param(
+            state(service(labels=DIRECT), **attached(on("n9"))), None, (Way.DIRECT, 0, True), id="not every proxy yet"
+        ),
+        pytest.param(
+            state(service(labels=DIRECT), relays=(running_relay(),), **attached(on("n9"), on("n1", "n9"))),
+            None,
+            (Way.DIRECT, 1, True),
+            id="the relay stays until every proxy is there",
+        ),
+        pytest.param(
+            state(service(labels=DIRECT), relays=(running_relay(),), **attached(on("n1", "n9"))),
+            None,
+            (Way.DIRECT, 0, True),
+            id="and no longer",
+        ),
+        pytest.param(
+            state(service(), **attached(on("n1", "n9"))), None, (Way.RELAY, 1, True), id="attached until a relay runs"
+        ),
+        pytest.param(
+            state(service(), relays=(running_relay(),), **attached(on("n1", "n9"))),
+            None,
+            (Way.RELAY, 1, False),
+            id="and no longer then",
+        ),
+        pytest.param(
+            state(service(network="n9", labels=DIRECT)),
+            None,
+            (Way.SHARED, 0, False),
+            id="its owner has said so already",
+        ),
+    ],
+)
+def test_direct(swarm: SwarmState, options: NetworkOptions | None, expected: tuple[Way, int, bool]) -> None:
+    """The fleet is attached where it is asked for; what serves now serves until the new way does."""
+    made, problems = plan(swarm, options)
+    way, relays, is_attached = expected
+    assert ways(made) == ([way], relays, ["shop_front"] if is_attached else [])
+    assert not problems
+    assert [relay.fleet_network_id for relay in made.relays] == ["n9"] * relays
+
+
+@pytest.mark.parametrize(
+    ("swarm", "options", "reason"),
+    [
+        pytest.param(state(service(labels=DIRECT)), NetworkOptions(allow_direct=False), "do not allow", id="forbidden"),
+        pytest.param(
+            state(service(labels=DIRECT), front=replace(FRONT, subnets=("10.8.0.0/25",))),
+            None,
+            "overlaps with that of control",
+            id="overlapping subnets",
+        ),
+        pytest.param(
+            state(service(labels=DIRECT), fleet_services=()),
+            NetworkOptions(relay=RelayOptions(image="edge:1")),
+            "no service is labelled",
+            id="no service to attach",
+        ),
+    ],
+)
+def test_what_makes_direct_impossible_is_told(swarm: SwarmState, options: NetworkOptions | None, reason: str) -> None:
+    """Then a relay serves instead."""
+    made, problems = plan(swarm, options)
+    assert ways(made) == ([Way.RELAY], 1, [])
+    (problem,) = problems
+    assert (problem.service, problem.severity) == ("shop_web", Severity.WARNING)
+    assert reason in problem.reason
+
+
+def test_two_networks_with_one_subnet() -> None:
+    """Only one of them can be attached; the other has a relay, whichever came first."""
+    twin = replace(OTHER, subnets=FRONT.subnets)
+    two = (service(labels=DIRECT), service("pay_app", "n2", labels=DIRECT))
+    for services in (two, two[::-1]):
+        made, problems = plan(state(*services, networks=(FRONT, twin, CONTROL, EDGE)))
+        assert ways(made) == ([Way.DIRECT, Way.RELAY], 1, ["shop_front"])
+        assert [problem.service for problem in problems] == ["pay_app"]
+
+
+def test_services_that_ask_for_different_ways() -> None:
+    """Standing on a network is for all of its services, and who wanted otherwise is told."""
+    made, problems = plan(state(service("a", labels={"xds.network.via": "relay"}), service("b", labels=DIRECT)))
+    assert ways(made) == ([Way.DIRECT], 0, ["shop_front"])
+    assert [problem.service for problem in problems] == ["a"]
+    assert "service b asks for it" in problems[0].reason
+
+
+def test_an_internal_network_is_relayed_and_told_of() -> None:
+    """Its owner may have meant that nobody comes in."""
+    made, problems = plan(state(service(), front=replace(FRONT, internal=True)))
+    assert ways(made) == ([Way.RELAY], 1, [])
+    assert [(problem.severity, problem.kind) for problem in problems] == [(Severity.INFO, Kind.NETWORK_CAVEAT)]
+
+
+@pytest.mark.parametrize(
+    ("network", "subnet", "expected"),
+    [
+        pytest.param(
+            "front", "10.0.1.0/29", "network shop_front is nearly full: at least 4 of its 5", id="the stack's"
+        ),
+        pytest.param("edge", "10.9.0.0/29", "network swarm-xds is nearly full: at least 4 of its 5", id="the fleet's"),
+        pytest.param("front", "10.0.1.0/28", "", id="room enough"),
+    ],
+)
+def test_networks_that_are_nearly_full(network: str, subnet: str, expected: str) -> None:
+    """Tasks, virtual IPs, relays and nodes take addresses; who runs out of them is told before."""
+    nodes = (Node(id="a", hostname="a", address="192.0.2.1"),)
+    small = {"front": FRONT, "edge": EDGE} | {
+        network: replace({"front": FRONT, "edge": EDGE}[network], subnets=(subnet,))
+    }
+    web = service(tasks=(Task(id="t", addresses=(("n1", "10.0.1.3"),)),))
+    proxies = Service(id="f1", name="edge", tasks=(Task(id="p", addresses=(("n9", "10.9.0.3"),)),))
+    swarm = state(web, proxies, networks=(small["front"], CONTROL, small["edge"]), nodes=nodes)
+    problems = plan(swarm)[1]
+    assert [problem.reason.startswith(expected) for problem in problems] == ([True] if expected else [])

@@ -22,7 +22,7 @@ from typing import Any, Self
 from urllib.parse import unquote
 
 from support.engine_http import STREAM, Handler, Server
-from support.engine_writes import Answer, WritableSwarm, absent, refused
+from support.engine_writes import Answer, WritableSwarm, absent, carried, refused
 
 _API = re.compile(r"^/v1\.\d+(?=/)")
 
@@ -173,6 +173,11 @@ class FakeEngine(WritableSwarm):
                 return (200, body) if body else absent(kind, identifier)
             case "services" | "configs":
                 return 200, self.listed(kind, filters.get("label", []))
+            case "secrets":
+                return 200, b"[]"
+            case "networks" if "label" in filters:
+                raws = [raw for raw in self._networks.values() if set(filters["label"]) <= carried(raw["Labels"] or {})]
+                return 200, json.dumps(raws).encode()
             case "networks" | "nodes":
                 found = [self._bytes[kind, i] for i in getattr(self, f"_{first}")]
                 return 200, b"[" + b",".join(found) + b"]"
@@ -196,7 +201,9 @@ class FakeEngine(WritableSwarm):
                 return status, answer or b" ", "cut"
         return status, answer, fault
 
-    def _write_to(self, method: str, path: str, query: dict[str, list[str]], body: dict[str, Any]) -> Answer:
+    def _write_to(  # noqa: PLR0911 - one for each kind
+        self, method: str, path: str, query: dict[str, list[str]], body: dict[str, Any]
+    ) -> Answer:
         match method, path.strip("/").split("/"):
             case "POST", ["services", "create"]:
                 return self.write_service(body)
@@ -208,6 +215,8 @@ class FakeEngine(WritableSwarm):
                 return self.write_config(body)
             case "DELETE", ["configs", identifier]:
                 return self.erase_config(identifier)
+            case "DELETE", ["networks", identifier]:
+                return self.erase_network(identifier)
             case _:
                 return refused(404, "page not found")
 

@@ -37,6 +37,11 @@ class WritableSwarm(FakeSwarm):
             raws = [raw for raw in known.values() if "swarm-xds.relay" in (raw["Spec"]["Labels"] or {})]
             return list(json.loads(json.dumps(sorted(raws, key=lambda raw: str(raw["Spec"]["Name"])))))
 
+    def spec(self, identifier: str) -> dict[str, Any]:
+        """Return a copy of a service's specification."""
+        with self._lock:
+            return dict(json.loads(json.dumps(self._services[identifier]["Spec"])))
+
     def names(self, kind: str) -> set[str]:
         """Return the names of all services or configs."""
         with self._lock:
@@ -46,9 +51,7 @@ class WritableSwarm(FakeSwarm):
     def listed(self, kind: str, wanted: list[str]) -> bytes:
         """Return the services or configs that carry all these labels, each ``key`` or ``key=value``."""
         known = self._services if kind == "service" else self._configs
-        labels = {i: raw["Spec"]["Labels"] or {} for i, raw in known.items()}
-        carried = {i: {*own, *(f"{key}={value}" for key, value in own.items())} for i, own in labels.items()}
-        found = (i for i in known if set(wanted) <= carried[i])
+        found = (i for i, raw in known.items() if set(wanted) <= carried(raw["Spec"]["Labels"] or {}))
         return b"[" + b",".join(self._bytes[kind, i] for i in found) + b"]"
 
     def write_service(self, spec: dict[str, Any]) -> Answer:
@@ -126,8 +129,11 @@ class WritableSwarm(FakeSwarm):
             return absent("network", identifier)
         for service in self._services.values():
             if identifier in _network_ids(service["Spec"]):
-                reason = f"network {identifier} is in use by service {service['ID']}"
-                return refused(400, f"rpc error: code = FailedPrecondition desc = {reason}")
+                return refused(400, _in_use(identifier, "service", service["ID"]))
+        for task in (task for tasks in self._tasks.values() for task in tasks):
+            if identifier in {each["Network"]["ID"] for each in task["NetworksAttachments"]}:
+                return refused(400, _in_use(identifier, "task", task["ID"]))
+        self.written.append(f"remove network {self._networks[identifier]['Name']}")
         self.remove_network(identifier)
         return 204, b""
 
@@ -163,6 +169,15 @@ class WritableSwarm(FakeSwarm):
     def _run(self, identifier: str) -> None:
         replicas = self._services[identifier]["Spec"]["Mode"]["Replicated"]["Replicas"]
         self.set_tasks(identifier, [self.task(identifier) for _ in range(replicas)])
+
+
+def carried(labels: dict[str, str]) -> set[str]:
+    """Return what a filter by label finds: each key, and each ``key=value``."""
+    return {*labels, *(f"{key}={value}" for key, value in labels.items())}
+
+
+def _in_use(network: str, kind: str, identifier: str) -> str:
+    return f"rpc error: code = FailedPrecondition desc = network {network} is in use by {kind} {identifier}"
 
 
 def refused(status: int, message: str) -> Answer:

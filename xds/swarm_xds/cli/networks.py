@@ -1,4 +1,4 @@
-"""``swarm-xds networks``: how each routed network is reached, and what that takes; nothing is written."""
+"""``swarm-xds networks``: how each routed network is reached, what that takes and what is next; nothing is written."""
 
 import asyncio
 import os
@@ -13,11 +13,13 @@ from rich.table import Column, Table
 from swarm_xds import log
 from swarm_xds.app import make_source
 from swarm_xds.cli.output import Format, failed, tell, write, wrong_use
+from swarm_xds.networks.decision import Decision, Step
+from swarm_xds.networks.manager import NetworkManager
 from swarm_xds.networks.wanted import NetworkPlan
-from swarm_xds.pipeline import Pipeline
-from swarm_xds.settings import SettingsError, load
+from swarm_xds.pipeline import Build, Pipeline
+from swarm_xds.settings import Settings, SettingsError, load
 from swarm_xds.sources import Reading, Source
-from swarm_xds.sources.docker import EndpointError
+from swarm_xds.sources.docker import EndpointError, EngineError, find_endpoints
 from swarm_xds.swarm import SwarmState
 from swarm_xds.swarm.marks import RELAY_FLEET_LABEL, RELAY_LABEL
 
@@ -36,19 +38,18 @@ def networks(
     config: Annotated[Path | None, typer.Option(help="YAML file with settings.")] = None,
     style: Annotated[Format | None, typer.Option("--format", help="For programs.", show_default="a table")] = None,
 ) -> None:
-    """Print how the fleets reach each routed network, and the relays that this takes."""
+    """Print how the fleets reach each routed network, what this takes, and what a control plane would do now."""
     if not plan:
         wrong_use("say what to print: swarm-xds networks --plan")
     log.configure("warning", "console")
     given = {"source": "docker", "manage_networks": True} | ({"docker_host": docker_host} if docker_host else {})
     try:
         settings = load(given, os.environ, config)
-        reading = asyncio.run(_first(make_source(settings)))
+        reading, build, decision = asyncio.run(_look(settings))
     except SettingsError as error:
         wrong_use(str(error))
-    except (EndpointError, TimeoutError) as error:
+    except (EndpointError, EngineError, TimeoutError) as error:
         failed(str(error) or f"no manager answers within {_SECONDS:.0f} s")
-    build = Pipeline(settings.edge, settings.default_fleet, settings.networks).build(reading.state, reading.problems)
     made = build.networks or NetworkPlan()
     tell(build.problems)
     if style is not None:
@@ -56,11 +57,51 @@ def networks(
             {
                 "networks": [{**asdict(use), "way": str(use.way), "services": list(use.services)} for use in made.uses],
                 "relays": [{**asdict(relay), "constraints": list(relay.constraints)} for relay in made.relays],
+                "attachments": [asdict(attachment) for attachment in made.attachments],
+                "steps": [
+                    *(_described(step, "") for step in decision.steps),
+                    *(_described(delayed.step, delayed.reason) for delayed in decision.later),
+                ],
             },
             style,
         )
         return
-    Console(highlight=False).print(_table(made, reading.state))
+    console = Console(highlight=False)
+    console.print(_table(made, reading.state))
+    if decision.steps or decision.later:
+        console.print(_steps(decision))
+    else:
+        console.print("Everything is as it should be: nothing is to be done.")
+
+
+async def _look(settings: Settings) -> tuple[Reading, Build, Decision]:
+    """Return the swarm, what is to be served and to stand there, and the steps that this takes."""
+    reading = await _first(make_source(settings))
+    build = Pipeline(settings.edge, settings.default_fleet, settings.networks).build(reading.state, reading.problems)
+    manager = NetworkManager(find_endpoints(settings.docker_host), settings.network_timings)
+    return reading, build, await manager.preview(build.networks or NetworkPlan(), reading.state)
+
+
+def _described(step: Step, waits_for: str) -> dict[str, str]:
+    return {
+        "action": str(step.action),
+        "name": step.name,
+        "network": step.network,
+        "stack": step.stack,
+        "fleet": step.fleet,
+        "reason": step.reason,
+        "waits_for": waits_for,
+    }
+
+
+def _steps(decision: Decision) -> Table:
+    table = Table(*(Column(name, overflow="fold") for name in ("step", "of", "network", "why", "but first")))
+    for step in decision.steps:
+        table.add_row(str(step.action), step.name, step.network, step.reason, "")
+    for delayed in decision.later:
+        step = delayed.step
+        table.add_row(str(step.action), step.name, step.network, step.reason, delayed.reason)
+    return table
 
 
 async def _first(source: Source) -> Reading:

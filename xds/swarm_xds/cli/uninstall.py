@@ -18,14 +18,14 @@ docker stack rm swarm-xds && swarm-xds uninstall"""
 def uninstall(
     docker_host: Annotated[str | None, typer.Option(help="Swarm manager.", show_default="DOCKER_HOST")] = None,
 ) -> None:
-    """Remove every relay and its config, at once. Remove the control plane first, or it makes them again."""
+    """Remove every relay with its config and detach fleets. Remove the control plane first, or it does it all again."""
     log.configure("warning", "console")
     try:
         removal = asyncio.run(_uninstall([docker_host] if docker_host else []))
     except (EndpointError, EngineError) as error:
         failed(str(error))
     for step in removal.removed:
-        typer.echo(f"removed {step.name}")
+        typer.echo(f"detached {step.name} from {step.network}" if step.change else f"removed {step.name}")
     if removal.failed:
         failed("; ".join(f"{step.name}: {reason}" for step, reason in removal.failed))
     if not removal.removed:
