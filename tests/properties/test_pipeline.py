@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from support.swarms import LABELS, NETWORKS, NODES, changes, swarms
 from swarm_xds.memo import Memo
 from swarm_xds.model import EdgeOptions, Fleet, RoutingModel
+from swarm_xds.networks.plan import NetworkOptions, RelayOptions
 from swarm_xds.pipeline import Build, Pipeline
 from swarm_xds.problem import Kind, Problem
 from swarm_xds.snapshot import ADS_ORDER, CLUSTER, ENDPOINT, LISTENER, ROUTE
@@ -32,7 +33,7 @@ KINDS = {
 
 def pipeline() -> Pipeline:
     """Return a pipeline that remembers nothing yet."""
-    return Pipeline(EdgeOptions(), "default")
+    return Pipeline(EdgeOptions(), "default", NetworkOptions(relay=RelayOptions(image="edge:1")))
 
 
 def bytes_of(build: Build) -> dict[tuple[str, str, str], bytes]:
@@ -76,6 +77,7 @@ def test_order_changes_nothing(state: SwarmState, chance: random.Random) -> None
     other = replace(state, services=shuffled(services), networks=shuffled(state.networks), nodes=shuffled(state.nodes))
     assert bytes_of(pipeline().build(state)) == bytes_of(pipeline().build(other))
     assert pipeline().build(state).problems == pipeline().build(other).problems
+    assert pipeline().build(state).networks == pipeline().build(other).networks
 
 
 def victim(name: str, host: str, path: str = "/") -> Service:
@@ -104,7 +106,7 @@ ALONE = SwarmState(services=VICTIMS, networks=NETWORKS, nodes=NODES)
 @given(swarms())
 def test_no_service_changes_the_route_of_another(state: SwarmState) -> None:
     """Whatever the labels of others are, these services are served as if they were alone."""
-    together = replace(state, services=(*state.services, *VICTIMS), fleet_networks=None)
+    together = replace(state, services=(*state.services, *VICTIMS), fleet_networks=None, fleet_services=())
     problems: tuple[Problem, ...]
     build = pipeline().build(together)
     assert served(build.model) == served(pipeline().build(ALONE).model)
@@ -123,6 +125,7 @@ def test_what_is_remembered_makes_no_difference(data: st.DataObject) -> None:
         assert bytes_of(builds[0]) == bytes_of(builds[1])
         assert builds[0].problems == builds[1].problems
         assert builds[0].model == builds[1].model
+        assert builds[0].networks == builds[1].networks
         state = data.draw(changes(state))
 
 

@@ -5,11 +5,11 @@ from dataclasses import replace
 from hypothesis import strategies as st
 
 from swarm_xds.labels import keys
-from swarm_xds.swarm import Network, Node, PublishedPort, PublishMode, Service, SwarmState, Task, marks
+from swarm_xds.swarm import FleetService, Network, Node, PublishedPort, PublishMode, Service, SwarmState, Task, marks
 
 NETWORKS = (
-    Network(id="n1", name="shop_front", stack="shop"),
-    Network(id="n2", name="back"),
+    Network(id="n1", name="shop_front", stack="shop", subnets=("10.0.1.0/24",)),
+    Network(id="n2", name="back", subnets=("10.0.2.0/24",)),
     Network(id="n3", name="ingress", ingress=True),
 )
 NODES = (Node(id="a", hostname="node-a", address="192.0.2.1"), Node(id="b", hostname="node-b", address="192.0.2.2"))
@@ -22,6 +22,7 @@ _GOOD = st.sampled_from(
         ",".join(_HOSTS[:3]),
         *("8080", "80", "0", "65536", "true", "false", "1", "front", "shop_front", "back", "ingress", "nowhere"),
         *("/", "/app", "/app/v2", "/a.b+c", "/%61", "task", "vip", "generated", "application", "session", "internal"),
+        *("relay", "direct", "host"),
         *("10s", "1m30s", "0s", "3", "http1", "round_robin", "users"),
         "http://old.example.org,http://app.example.org",
         "http://app.example.org,https://app.example.org;https://x.example.org,http://y.example.org",
@@ -117,11 +118,19 @@ def swarms(draw: st.DrawFn, most: int = 5) -> SwarmState:
     """Return a swarm of a few services that often want the same."""
     names = sorted(draw(st.sets(st.sampled_from(["a", "b", "shop_c", "shop_d", "e"]), max_size=most)))
     fleets = draw(st.sampled_from([None, (), (("default", ("n1",)), ("internal", ("n2",)))]))
+    attached = draw(st.sampled_from([(), ("n1",)]))
+    proxies = FleetService(
+        id="f1", name="edge", fleet="default", network_ids=("n1",), attached=attached, tasks=draw(tasks("edge"))
+    )
+    labels = ((marks.RELAY_LABEL, "n2"), (marks.RELAY_FLEET_LABEL, "default"))
+    relay = Service(id="r1", name="relay", labels=labels, network_ids=("n1", "n2"), tasks=draw(tasks("relay")))
     return SwarmState(
         services=tuple(draw(services(name)) for name in names),
         networks=NETWORKS,
         nodes=NODES,
         fleet_networks=fleets,
+        fleet_services=(proxies,) if fleets else (),
+        relays=(relay,) if draw(st.booleans()) else (),
     )
 
 
