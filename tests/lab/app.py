@@ -1,8 +1,9 @@
 """A small, well-behaved HTTP application, as any service of a stack should be.
 
-On each of its ports ``/`` answers who it is, ``/healthz`` that it is well, and ``/slow?seconds=3`` streams a line every
-tenth of a second. At SIGTERM it takes no new connection, finishes every answer that it has begun, gives each open
-connection one more second to bring a last request (answered with ``connection: close``), and exits.
+On each of its ports ``/`` answers who it is, ``/healthz`` that it is well, ``/slow?seconds=3`` streams a line every
+tenth of a second, and ``/ws`` is a WebSocket that says everything back. At SIGTERM it takes no new connection, finishes
+every answer that it has begun, gives each open connection one more second to bring a last request (answered with
+``connection: close``), and exits.
 """
 
 import asyncio
@@ -12,6 +13,10 @@ import os
 import signal
 import socket
 from urllib.parse import parse_qs, urlsplit
+
+from websockets.frames import Frame, Opcode
+from websockets.http11 import Request
+from websockets.server import ServerProtocol
 
 PORTS = [int(port) for port in os.environ.get("PORTS", "8080 8081").split()]
 LINGER = float(os.environ.get("LINGER", "1"))
@@ -69,6 +74,9 @@ class App:
             await reader.readexactly(length)
         url = urlsplit(target)
         port = writer.get_extra_info("sockname")[1]
+        if url.path == "/ws":
+            await self.echo(head, reader, writer)
+            return False
         if url.path == "/slow":
             await self.stream(writer, float(parse_qs(url.query).get("seconds", ["3"])[0]))
         else:
@@ -97,6 +105,29 @@ class App:
             await writer.drain()
             await asyncio.sleep(0.1)
         writer.write(b"0\r\n\r\n")
+
+    async def echo(self, head: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Speak WebSocket until the client ends it, or the application has to."""
+        protocol = ServerProtocol()
+        ending = asyncio.ensure_future(self.ending.wait())
+        data = head
+        while data:
+            protocol.receive_data(data)
+            for event in protocol.events_received():
+                if isinstance(event, Request):
+                    protocol.send_response(protocol.accept(event))
+                elif isinstance(event, Frame) and event.opcode is Opcode.TEXT:
+                    protocol.send_text(bytes(event.data))
+            writer.write(b"".join(protocol.data_to_send()))
+            await writer.drain()
+            read = asyncio.ensure_future(reader.read(65_536))
+            await asyncio.wait((read, ending), return_when=asyncio.FIRST_COMPLETED)
+            if ending.done():
+                protocol.send_close(1001)
+                writer.write(b"".join(protocol.data_to_send()))
+                return
+            data = read.result()
+        ending.cancel()
 
     def head(self, status: str, *fields: str) -> bytes:
         """Return an answer's head, which says whether the connection stays."""

@@ -1,29 +1,44 @@
-"""The project's own stack goes and comes back, whoever else is on its network."""
+"""The project's own stack goes and comes back, whoever else is on its network, and leaves nothing if one wants so."""
 
+import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from support.images import APP
 from support.lab import Lab, wait_for
-from support.lab_swarm import FLEET, Edges, deploy_fleet, running, settled, tasks
+from support.lab_swarm import (
+    ARTICLE,
+    EXAMPLE,
+    FLEET,
+    Edges,
+    deploy_fleet,
+    left,
+    relays,
+    remove,
+    running,
+    settled,
+    tasks,
+)
 
-pytestmark = [pytest.mark.lab, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(300)]
 
-EXAMPLE = Path(__file__).parent.parent.parent / "deploy" / "example.yml"
-HOST = "app.example.org"
+HOST, RELAYED = "app.example.org", "relayed.example.org"
 
 
-def test_the_own_stack_is_removed_at_the_first_try_and_deployed_again(fleet: Lab) -> None:
-    """Another stack's service stays on the network and keeps its tasks; the next deployment serves it."""
+def test_the_own_stack_is_removed_at_the_first_try_and_installed_again(fleet: Lab) -> None:
+    """Services of others stay on the network, and relays in their stacks until `uninstall`; the next one serves all."""
     fleet.deploy("staying", EXAMPLE, env={"EXAMPLE_IMAGE": APP})
-    stayed = settled(fleet, "staying_app", 2)
+    fleet.deploy("relayed", ARTICLE, env={"EXAMPLE_IMAGE": APP, "ARTICLE_HOST": RELAYED})
+    stayed, apart = settled(fleet, "staying_app", 2), settled(fleet, "relayed_demo", 2)
     edges = Edges(fleet)
     edges.await_tasks(HOST, stayed)
-    command = ["docker", "-H", f"unix://{fleet.socket(1)}", "stack", "rm", FLEET]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
-    assert (done.returncode, done.stderr) == (0, "")
+    edges.await_tasks(RELAYED, apart, timeout=60)
+    (relay,) = relays(fleet)
+
+    remove(fleet, FLEET)
     for node in fleet.nodes:
         wait_for(f"the end of edge {node}", lambda node=node: edges.status(node, HOST) == 0, timeout=60)
     for service in ("edge", "control-plane"):
@@ -36,7 +51,26 @@ def test_the_own_stack_is_removed_at_the_first_try_and_deployed_again(fleet: Lab
         )
     assert FLEET in fleet.docker(1, *networks).split()
     assert set(running(fleet, "staying_app")) == set(stayed)
+    assert relays(fleet) == [relay]
+
+    assert uninstall(fleet).splitlines()[0] == f"removed {relay}"
+    assert uninstall(fleet) == "nothing to remove"
+    assert not [each for each in left(fleet, "relayed") if "relay-" in each]
+    assert set(running(fleet, "relayed_demo")) == set(apart)
+
     deploy_fleet(fleet)
     edges.await_tasks(HOST, stayed)
+    edges.await_tasks(RELAYED, apart, timeout=60)
     edges.close()
-    fleet.docker(1, "stack", "rm", "staying")
+    remove(fleet, "staying", "relayed")
+    for stack in ("staying", "relayed"):
+        wait_for(f"the end of {stack}", lambda stack=stack: not left(fleet, stack), timeout=90)
+
+
+def uninstall(lab: Lab) -> str:
+    """Run the command as an operator does, and return what it printed."""
+    command = [str(Path(sys.executable).with_name("swarm-xds")), "uninstall"]
+    environ = {**os.environ, "DOCKER_HOST": f"unix://{lab.socket(1)}"}
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout.strip()

@@ -24,6 +24,7 @@ TIMINGS = NetworkTimings(
     settle=0.02,
     quiet=0.02,
     update_again=0.05,
+    gather=0.0,
     resync=1.0,
     retry_first=0.01,
     retry_cap=0.05,

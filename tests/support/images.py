@@ -61,7 +61,7 @@ def python_entries() -> Entries:
         relative = path.relative_to(stdlib)
         if relative.parts[0] not in UNUSED and not UNUSED_FILES.search(str(relative)):
             entries[str(LIBRARY / relative)] = path
-    for name in sorted(_closure("swarm-xds")):
+    for name in sorted(_closure("swarm-xds") | {"websockets"}):
         entries |= _package(name)
     for path in _files(ROOT / "xds" / "swarm_xds"):
         if "__pycache__" not in path.parts:

@@ -1,7 +1,8 @@
 """What the tests ask of a swarm in the lab, and of the edges on its nodes."""
 
+import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,9 @@ ENDED = {"complete", "shutdown", "failed", "rejected", "orphaned", "remove"}
 #: The project's own stack.
 FLEET = "swarm-xds"
 STACK_FILE = Path(__file__).parent.parent.parent / "deploy" / "stack.yml"
+#: Stacks to serve: one on the fleet's own network, one with a network of its own.
+EXAMPLE = STACK_FILE.with_name("example.yml")
+ARTICLE = Path(__file__).parent.parent / "lab" / "article.yml"
 
 Task = dict[str, Any]
 
@@ -51,16 +55,47 @@ def settled(lab: Lab, service: str, replicas: int, timeout: float = 60, node: in
         raise LabError(f"{error}\n{lab.docker(node, 'service', 'ps', '--no-trunc', service, check=False)}") from None
 
 
+def remove(lab: Lab, *stacks: str, node: int = 1) -> None:
+    """Remove stacks with one command, which must succeed without a word of complaint."""
+    command = ["docker", "-H", f"unix://{lab.socket(node)}", "stack", "rm", *stacks]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60 * len(stacks), check=False)
+    assert (done.returncode, done.stderr) == (0, ""), f"{done.stdout}{done.stderr}"
+
+
+def left(lab: Lab, stack: str, node: int = 1) -> list[str]:
+    """Return what is left of a stack."""
+    label = f"label=com.docker.stack.namespace={stack}"
+    return [
+        f"{kind} {name}"
+        for kind in ("service", "network", "config", "secret")
+        for name in lab.docker(node, kind, "ls", "--filter", label, "--format", "{{.Name}}").split()
+    ]
+
+
+def relays(lab: Lab, stack: str = "") -> list[str]:
+    """Return the names of the relays in a stack, or of all."""
+    of_stack = ["--filter", f"label=com.docker.stack.namespace={stack}"] if stack else []
+    mine = ("service", "ls", "--filter", "label=swarm-xds.relay", *of_stack, "--format", "{{.Name}}")
+    return sorted(lab.docker(1, *mine).split())
+
+
+def node_of(lab: Lab, task: Task) -> int:
+    """Return the number of the node that a task runs on."""
+    known = {lab.docker(node, "info", "--format", "{{.Swarm.NodeID}}"): node for node in lab.up_nodes}
+    return known[task["NodeID"]]
+
+
 def edge_url(lab: Lab, node: int, path: str = "/") -> str:
     """Return the address of the edge on a node."""
     return f"http://{lab.address(node)}{path}"
 
 
 class Edges:
-    """A client of the edges, with one kept connection to each."""
+    """A client of the edges, of all or of those on some nodes, with one kept connection to each."""
 
-    def __init__(self, lab: Lab) -> None:
+    def __init__(self, lab: Lab, nodes: Sequence[int] = ()) -> None:
         self.lab = lab
+        self.nodes = nodes or lab.nodes
         self.client = httpx.Client(timeout=10, trust_env=False)
 
     def get(self, node: int, host: str, path: str = "/") -> httpx.Response:
@@ -82,7 +117,7 @@ class Edges:
     def await_tasks(self, host: str, expected: Mapping[str, object], timeout: float = 10) -> float:
         """Wait until every edge answers from these tasks and no other; return how long it took."""
         start = time.monotonic()
-        for node in self.lab.nodes:
+        for node in self.nodes:
             seen: set[str] = set()
 
             def check(node: int = node) -> bool:
@@ -98,7 +133,7 @@ class Edges:
 
     def await_status(self, host: str, status: int, timeout: float = 10) -> None:
         """Wait until every edge answers with a status."""
-        for node in self.lab.nodes:
+        for node in self.nodes:
             wait_for(
                 f"{status} for {host} from edge {node}", lambda node=node: self.status(node, host) == status, timeout
             )

@@ -1,4 +1,4 @@
-"""Takes the steps, one after the other, and tells of them; what fails is tried again later and holds up nothing else.
+"""Takes the steps and tells of them; what fails is tried again later and holds up nothing else.
 
 In: a ``Decision`` and the situation it was made in. Out: writes through ``RelayEngine``, and the log. It must not know
 why a step is due.
@@ -17,6 +17,8 @@ from swarm_xds.networks.wanted import RelaySpec
 from swarm_xds.sources.docker.api import EngineError, NotManagerError
 
 _log = structlog.get_logger(__name__)
+#: Subjects that are worked at side by side.
+_HANDS = 4
 
 
 class Applier:
@@ -37,9 +39,11 @@ class Applier:
         return self._troubles.next_at
 
     async def apply(
-        self, engine: RelayEngine, situation: Situation, decision: Decision, current: Callable[[], bool]
+        self, engine: RelayEngine, situation: Situation, decision: Decision, due: Callable[[Step], bool]
     ) -> bool:
-        """Take the steps as long as the situation is ``current``; return whether there may be something new to see.
+        """Take the steps that are still ``due`` at their turn; return whether there may be something new to see.
+
+        Those of one subject are taken one after the other, those of different subjects side by side.
 
         Raises:
             EngineError: The engine does not answer, or it is no manager; a step that it refuses is not an error.
@@ -47,30 +51,57 @@ class Applier:
         self._troubles.keep({step.subject for step in decision.steps})
         self._tell_of_stuck(decision)
         config_ids = {config.name: config.id for config in situation.observed.configs}
-        acted = False
+        by_subject: dict[str, list[Step]] = {}
         for step in decision.steps:
-            if not current():
+            by_subject.setdefault(step.subject, []).append(step)
+        hands = asyncio.Semaphore(_HANDS)
+
+        async def work(steps: list[Step]) -> bool:
+            async with hands:
+                return await self._apply(engine, situation, steps, config_ids, due)
+
+        # Not a TaskGroup: in Python 3.11 it loses a cancellation that comes together with a child's error.
+        results = await asyncio.gather(*(work(steps) for steps in by_subject.values()), return_exceptions=True)
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
+        return any(results)
+
+    async def _apply(
+        self,
+        engine: RelayEngine,
+        situation: Situation,
+        steps: list[Step],
+        config_ids: dict[str, str],
+        due: Callable[[Step], bool],
+    ) -> bool:
+        """Take the steps of one subject; what fails is tried again after a while."""
+        acted = looked = False
+        for step in steps:
+            if not due(step):
                 return True
             if self._troubles.resting(step.subject, _now()):
-                continue
+                break
             try:
-                if step.spec is not None and step.stack:
+                if step.stack and not looked and step.action in _INTO_STACKS:
                     await _look_once_more(step.stack, engine, situation)
+                    looked = True
                 done = await _take(step, engine, config_ids)
             except OvertakenError as error:
                 self._troubles.failed(step.subject, _now(), tell=False)
                 _log.debug("network.overtaken", **_about(step), reason=str(error))
+                break
             except EngineError as error:
                 if not error.status or isinstance(error, NotManagerError):
                     self._note(step)  # it may have been done all the same
                     raise
                 self._failed(step, error)
-            else:
-                acted = True
-                self._note(step)
-                self._troubles.over(step.subject)
-                if done:
-                    _tell(step)
+                break
+            acted = True
+            self._note(step)
+            self._troubles.over(step.subject)
+            if done:
+                _tell(step)
         return acted
 
     def _tell_of_stuck(self, decision: Decision) -> None:
@@ -133,6 +164,8 @@ def _spec(step: Step) -> RelaySpec:
     return step.spec
 
 
+#: Those after which a relay holds on to something of its stack.
+_INTO_STACKS = {Action.CREATE_CONFIG, Action.UPDATE_RELAY}
 _EVENTS = {
     Action.CREATE_RELAY: "network.relay_created",
     Action.UPDATE_RELAY: "network.relay_updated",
@@ -150,7 +183,7 @@ def _tell(step: Step) -> None:
 
 
 def _about(step: Step) -> dict[str, str]:
-    return {"service": step.name, "network": step.network, "stack": step.stack, "fleet": step.fleet}
+    return {"service": step.name, "network": step.network, "stack_name": step.stack, "fleet": step.fleet}
 
 
 def _now() -> float:

@@ -185,19 +185,26 @@ class NetworkManager:
             now = _now()
             self._memory = remember(self._memory, situation, now, self._timings)
             decision = self.latest = decide(situation, self._memory, now, self._timings)
-            acted = await self._applier.apply(engine, situation, decision, partial(self._is_newest, wanted))
+            acted = await self._applier.apply(engine, situation, decision, partial(self._still_due, wanted))
             if not acted:
                 await self._rest(decision)
 
-    def _is_newest(self, wanted: _Wanted) -> bool:
-        return self._wanted is wanted
+    def _still_due(self, wanted: _Wanted, step: Step) -> bool:
+        """Whether nothing has changed since that could make a step wrong."""
+        newest = self._wanted
+        if newest is wanted or newest is None:
+            return True
+        if step.spec is None or step.spec not in newest.relays:
+            return False
+        return wanted.members.get(step.stack, frozenset()) <= newest.members.get(step.stack, frozenset())
 
     async def _rest(self, decision: Decision) -> None:
-        """Wait until something changes or is due."""
+        """Wait until something changes or is due; changes seldom come alone, so one is given a moment for company."""
         times = (decision.next_at, self._applier.next_at, _now() + self._timings.resync)
         try:
             async with asyncio.timeout_at(min(at for at in times if at is not None)):
                 await self._changed.wait()
+                await asyncio.sleep(self._timings.gather)
         except TimeoutError:
             pass
 

@@ -24,6 +24,7 @@ class NetworkTimings:
         quiet: From when any service of the stack vanished until a relay is made there.
         update_again: From one change of a relay, whoever made it, until we change it: two control planes that want
             different things, as while one of them is replaced, must not take turns.
+        gather: From a change until a look at what is there, in which other changes come along.
         resync: Between two looks at what is there, even if nothing told of a change.
         retry_first: Before the first new try after a failure; doubled each time.
         retry_cap: The longest such wait.
@@ -41,6 +42,7 @@ class NetworkTimings:
     settle: float = 0.3
     quiet: float = 2.0
     update_again: float = 10.0
+    gather: float = 0.05
     resync: float = 30.0
     retry_first: float = 0.1
     retry_cap: float = 15.0

@@ -42,10 +42,14 @@ class RelaySpec:
 
     @property
     def name(self) -> str:
-        """Name of the service, the same on every replica of the control plane and after every restart."""
+        """Name of the service, the same on every replica of the control plane and after every restart.
+
+        It comes first among the stack's: ``docker stack rm`` removes services in the order of their names and then, at
+        once, networks. The tasks of the service that went last may still be told to end by then, and hold the network.
+        """
         digest = hashlib.sha256(f"{self.fleet} {self.network_id}".encode()).hexdigest()[:10]
-        name = f"{self.stack}_swarm-xds-relay-{digest}" if self.stack else f"swarm-xds-relay-{digest}"
-        return name if len(name) <= _MAX_NAME else f"swarm-xds-relay-{digest}"
+        name = f"{self.stack}_0-swarm-xds-relay-{digest}" if self.stack else f"swarm-xds-relay-{digest}"
+        return name if len(name) <= _MAX_NAME else f"0-swarm-xds-relay-{digest}"
 
     @property
     def config_name(self) -> str:

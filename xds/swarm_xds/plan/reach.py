@@ -1,7 +1,7 @@
 """From a service's network and tasks to the endpoints of a backend."""
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from zlib import crc32
 
@@ -121,24 +121,32 @@ def _tasks(service: Service, backend: BackendIntent, network: Network) -> list[t
 def _by_relay(
     service: Service, backend: BackendIntent, network: Network, relays: tuple[tuple[str, str], ...]
 ) -> Reached:
-    """Return the endpoints, each through the relay on its own node or else one that its address always leads to."""
+    """Return the endpoints, each through the relay on its own node or else one that its address always leads to.
+
+    Of two or more, not all go through the same relay if there is another: losing one leaves a way to be tried next.
+    """
     if backend.mode is BackendMode.VIP:
         reached = _by_virtual_ip(service, backend, network)
         found = [("", endpoint) for endpoint in reached.endpoints]
     else:
         found = _tasks(service, backend, network)
         reached = _reached([endpoint for _, endpoint in found])
-    via = [replace(endpoint, via=(_relay_for(node, endpoint, relays), RELAY_PORT)) for node, endpoint in found]
-    return replace(reached, endpoints=tuple(sorted(set(via))), relayed=True)
+    every = {address for _, address in relays}
+    chosen = {}
+    for node, endpoint in sorted(found, key=lambda each: each[1]):
+        near = {address for at, address in relays if at == node}
+        chosen[endpoint] = _relay_for(endpoint, near or every)
+    used = set(chosen.values())
+    if len(used) == 1 and len(chosen) > 1 and every - used:
+        last = max(chosen)
+        chosen[last] = _relay_for(last, every - used)
+    via = (replace(endpoint, via=(relay, RELAY_PORT)) for endpoint, relay in chosen.items())
+    return replace(reached, endpoints=tuple(sorted(via)), relayed=True)
 
 
-def _relay_for(node_id: str, endpoint: Endpoint, relays: tuple[tuple[str, str], ...]) -> str:
-    near = [address for node, address in relays if node == node_id]
-    # By weight of a hash (rendezvous hashing): losing a relay moves only the endpoints that it had.
-    return max(
-        near or [address for _, address in relays],
-        key=lambda address: (crc32(f"{endpoint.address} {address}".encode()), address),
-    )
+def _relay_for(endpoint: Endpoint, relays: Iterable[str]) -> str:
+    """Choose by weight of a hash (rendezvous hashing): losing a relay moves only the endpoints that it had."""
+    return max(relays, key=lambda address: (crc32(f"{endpoint.address} {address}".encode()), address))
 
 
 def _relay(

@@ -1,0 +1,152 @@
+"""What happens to relays in bad times: each ends in the state that the plan asks for, without help."""
+
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+
+from support.images import APP
+from support.lab import Lab, LabError, wait_for
+from support.lab_swarm import (
+    ARTICLE,
+    FLEET,
+    Edges,
+    edge_url,
+    left,
+    node_of,
+    relays,
+    remove,
+    running,
+    settled,
+)
+from support.load import Load
+
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(240)]
+
+STACK, HOST = "faulty", "faulty.example.org"
+
+
+@pytest.fixture
+def relayed(fleet: Lab) -> Iterator[Lab]:
+    """The lab with a stack that is reached through relays; it goes at the first try, whatever the test did."""
+    edges = Edges(fleet)
+    fleet.deploy(STACK, ARTICLE, env={"EXAMPLE_IMAGE": APP, "ARTICLE_HOST": HOST})
+    edges.await_tasks(HOST, settled(fleet, f"{STACK}_demo", 2), timeout=60)
+    (relay,) = relays(fleet, STACK)
+    settled(fleet, relay, 2)
+    edges.close()
+    yield fleet
+    remove(fleet, STACK)
+    wait_for("the end of the stack", lambda: not left(fleet, STACK), timeout=90)
+
+
+def test_a_relay_that_is_removed_by_hand_comes_back(relayed: Lab, edges: Edges) -> None:
+    """The plan still asks for it."""
+    (relay,) = relays(relayed, STACK)
+    relayed.docker(1, "service", "rm", relay)
+    edges.await_status(HOST, 503, timeout=30)
+    edges.await_status(HOST, 200, timeout=60)
+    assert relays(relayed, STACK) == [relay]
+
+
+def test_a_config_and_a_network_that_are_removed_by_hand(relayed: Lab, edges: Edges) -> None:
+    """What a relay uses the swarm keeps; what is left when all was removed goes by itself, and comes back whole."""
+    (relay,) = relays(relayed, STACK)
+    (config,) = relayed.docker(1, "config", "ls", "--filter", "label=swarm-xds.relay", "--format", "{{.Name}}").split()
+    network = f"{STACK}_demo-network"
+    for kind, name in (("config", config), ("network", network)):
+        with pytest.raises(Exception, match="in use"):
+            relayed.docker(1, kind, "rm", name)
+    relayed.docker(1, "service", "rm", f"{STACK}_demo", relay)
+    wait_for("the network's end", lambda: not removed_by_hand(relayed, network) or None, timeout=60, interval=0.5)
+    wait_for("the end of all of it", lambda: not left(relayed, STACK), timeout=60)
+    relayed.deploy(STACK, ARTICLE, env={"EXAMPLE_IMAGE": APP, "ARTICLE_HOST": HOST})
+    edges.await_tasks(HOST, settled(relayed, f"{STACK}_demo", 2), timeout=60)
+
+
+def removed_by_hand(lab: Lab, network: str) -> bool:
+    """Try to remove a network; return whether it is still there."""
+    lab.docker(1, "network", "rm", network, check=False)
+    return network in lab.docker(1, "network", "ls", "--format", "{{.Name}}").split()
+
+
+async def test_a_relay_that_dies_costs_nothing_that_may_be_asked_again(relayed: Lab, edges: Edges) -> None:
+    """Its endpoints go through the other one until the swarm has replaced it."""
+    (relay,) = relays(relayed, STACK)
+    before = running(relayed, relay)
+    victim, task = next(iter(before.items()))
+    async with Load([edge_url(relayed, node) for node in relayed.nodes], HOST, rate=20) as load:
+        relayed.docker(node_of(relayed, task), "kill", victim)
+        wait_for("the swarm's notice", lambda: victim not in running(relayed, relay))
+        settled(relayed, relay, 2)
+        edges.await_tasks(HOST, running(relayed, f"{STACK}_demo"), timeout=30)
+    print(load.summary())  # noqa: T201
+    assert not load.failures, load.summary()
+
+
+async def test_a_node_that_is_cut_off_and_healed(relayed: Lab) -> None:
+    """Relay and tasks that stood there are left for others; when the node is back everything is as it should be."""
+    cut = 3
+    (relay,) = relays(relayed, STACK)
+    urls = [edge_url(relayed, node) for node in relayed.nodes if node != cut]
+    gone = {name for name, task in running(relayed, relay).items() if node_of(relayed, task) == cut}
+    edges = Edges(relayed, [node for node in relayed.nodes if node != cut])
+    async with Load(urls, HOST, rate=10) as load:
+        with relayed.partition(cut):
+            wait_for("the swarm's notice", lambda: not gone & set(running(relayed, relay)), timeout=60)
+            wait_for("two relays", lambda: len(running(relayed, relay)) == 2, timeout=60)
+            edges.await_tasks(HOST, running(relayed, f"{STACK}_demo"), timeout=30)
+            since = load.elapsed
+            edges.await_tasks(HOST, running(relayed, f"{STACK}_demo"), timeout=30)
+        settled(relayed, relay, 2, timeout=90)
+        settled(relayed, f"{STACK}_demo", 2, timeout=90)
+        settled(relayed, f"{FLEET}_control-plane", 2, timeout=90)
+    edges.close()
+    print(load.summary())  # noqa: T201
+    # Until the swarm says that the node is gone, a task there may be asked in vain; from then on, none is.
+    assert not [failure for failure in load.failures if failure.at > since], load.summary()
+    edges = Edges(relayed)
+    edges.await_tasks(HOST, running(relayed, f"{STACK}_demo"), timeout=60)
+    edges.close()
+
+
+def test_the_leader_dies_during_a_removal(fleet: Lab) -> None:
+    """Whatever the command comes to, what is left of the stack goes with a second one, and it can be deployed again."""
+    edges = Edges(fleet)
+    leader = next(
+        node for node in fleet.nodes if "true" in fleet.docker(node, "node", "inspect", "self", "--format", LEADER)
+    )
+    other = next(node for node in fleet.nodes if node != leader)
+    env = {"EXAMPLE_IMAGE": APP, "ARTICLE_HOST": HOST}
+    fleet.deploy(STACK, ARTICLE, env=env, node=other)
+    edges.await_tasks(HOST, settled(fleet, f"{STACK}_demo", 2, node=other), timeout=60)
+    command = ["docker", "-H", f"unix://{fleet.socket(other)}", "stack", "rm", STACK]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as removal:
+        assert removal.stdout is not None
+        removal.stdout.readline()
+        fleet.kill(leader)
+        said, status = removal.stdout.read(), removal.wait(120)
+    print(f"status {status}: {said}")  # noqa: T201
+    try:
+        wait_for("no service", lambda: gone_at_last(fleet, other), timeout=120, interval=1)
+    finally:
+        fleet.start(leader)
+    for node in fleet.nodes:
+        settled(fleet, f"{FLEET}_edge", len(fleet.nodes), timeout=120, node=node)
+    fleet.deploy(STACK, ARTICLE, env=env)
+    edges.await_tasks(HOST, settled(fleet, f"{STACK}_demo", 2, timeout=90), timeout=60)
+    edges.close()
+    remove(fleet, STACK)
+    wait_for("the end of the stack", lambda: not left(fleet, STACK), timeout=120)
+
+
+LEADER = "{{if .ManagerStatus}}{{.ManagerStatus.Leader}}{{end}}"
+
+
+def gone_at_last(lab: Lab, node: int) -> bool:
+    """Remove what is left of the stack; return whether nothing is. Without a leader nobody knows."""
+    lab.docker(node, "stack", "rm", STACK, check=False)
+    try:
+        return not left(lab, STACK, node)
+    except LabError:
+        return False
