@@ -6,7 +6,7 @@ import pytest
 
 from support.images import APP
 from support.lab import Lab, wait_for
-from support.lab_swarm import Edges, edge_url, running, settled
+from support.lab_swarm import Edges, edge_url, healed, running, settled
 from support.load import Load
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(240)]
@@ -41,6 +41,7 @@ async def test_the_other_edges_serve_on_when_a_manager_is_lost(fleet: Lab) -> No
         edges.close()
         if LOST not in fleet.up_nodes:
             fleet.start(LOST)
+            healed(fleet)
     settled(fleet, "swarm-xds_edge", 3, timeout=90)
     edges = Edges(fleet)
     edges.await_status(HOST, 200, timeout=30)

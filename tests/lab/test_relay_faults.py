@@ -12,6 +12,7 @@ from support.lab_swarm import (
     FLEET,
     Edges,
     edge_url,
+    healed,
     left,
     node_of,
     relays,
@@ -98,6 +99,7 @@ async def test_a_node_that_is_cut_off_and_healed(relayed: Lab) -> None:
             edges.await_tasks(HOST, running(relayed, f"{STACK}_demo"), timeout=30)
             since = load.elapsed
             edges.await_tasks(HOST, running(relayed, f"{STACK}_demo"), timeout=30)
+        healed(relayed)
         settled(relayed, relay, 2, timeout=90)
         settled(relayed, f"{STACK}_demo", 2, timeout=90)
         settled(relayed, f"{FLEET}_control-plane", 2, timeout=90)
@@ -131,6 +133,7 @@ def test_the_leader_dies_during_a_removal(fleet: Lab) -> None:
         wait_for("no service", lambda: gone_at_last(fleet, other), timeout=120, interval=1)
     finally:
         fleet.start(leader)
+        healed(fleet)
     for node in fleet.nodes:
         settled(fleet, f"{FLEET}_edge", len(fleet.nodes), timeout=120, node=node)
     fleet.deploy(STACK, ARTICLE, env=env)

@@ -26,9 +26,37 @@ Task = dict[str, Any]
 
 
 def tasks(lab: Lab, service: str, node: int = 1) -> list[Task]:
-    """Return a service's tasks as the engine's API has them, also such as have ended; none if there is no service."""
-    with closing(docker.APIClient(f"unix://{lab.socket(node)}", version="1.41", timeout=30)) as client:
-        return client.tasks(filters={"service": service}) if client.services(filters={"name": service}) else []
+    """Return a service's tasks as the engine's API has them, also such as have ended; none if there is no service.
+
+    While the managers elect a leader nobody can say; that is waited for.
+    """
+
+    def ask() -> list[list[Task]]:
+        with closing(docker.APIClient(f"unix://{lab.socket(node)}", version="1.41", timeout=30)) as client:
+            try:
+                return [
+                    client.tasks(filters={"service": service}) if client.services(filters={"name": service}) else []
+                ]
+            except docker.errors.APIError as error:
+                if not error.is_server_error():
+                    raise
+                return []
+
+    return wait_for(f"an answer for the tasks of {service}", ask, timeout=60)[0]
+
+
+def healed(lab: Lab) -> None:
+    """Wait until every node is ready in the eyes of every manager, who have one leader."""
+    states = ["Ready"] * len(lab.nodes)
+    for node in lab.up_nodes:
+
+        def ready(node: int = node) -> bool:
+            said = lab.docker(
+                node, "node", "ls", "--format", "{{.Status}} {{.ManagerStatus}}", check=False
+            ).splitlines()
+            return [line.split(" ")[0] for line in said] == states and sum("Leader" in line for line in said) == 1
+
+        wait_for(f"a swarm that is whole, as node {node} sees it", ready, timeout=120)
 
 
 def running(lab: Lab, service: str, node: int = 1) -> dict[str, Task]:
