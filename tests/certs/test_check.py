@@ -209,7 +209,4 @@ def test_validity() -> None:
     assert check.at(material, NOW) is material
     assert check.at(material, until).reason == f"it has expired on {check.date(until)}"
     assert check.at(material, since - 1).reason == f"it is not valid before {check.date(since)}"
-    assert check.next_change([material], since - 5) == since
-    assert check.next_change([material], since) == until
-    assert check.next_change([material], until) is None
     assert check.at(read(LEAF.key).material, NOW).reason == ""

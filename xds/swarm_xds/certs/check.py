@@ -83,13 +83,6 @@ def at(material: Material, now: float) -> Material:
     return material
 
 
-def next_change(materials: Iterable[Material], now: float) -> float | None:
-    """Return when the first of the materials begins or ceases to be valid after now; None if none does."""
-    chains = [material.chain for material in materials if material.chain is not None]
-    times = [time for chain in chains for time in (chain.not_before, chain.not_after) if time > now]
-    return min(times, default=None)
-
-
 def date(seconds: float) -> str:
     """Return a time as text."""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")

@@ -4,14 +4,11 @@ In: ``Certificates``, what labels name, hosts. Out: a certificate, or the reason
 yet valid or bad has a reason already: the source has the clock.
 """
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from swarm_xds.certs.values import Certificate, Certificates, Chain, Material, names_for
 
-#: What may follow a name: ``.v3``, ``-2``, ``_20261125``.
-_VERSION = re.compile(r"[._-]v?([0-9]{1,18})", re.IGNORECASE)
 #: How many of a certificate's names a reason repeats.
 _NAMES_SHOWN = 5
 
@@ -55,11 +52,11 @@ def named(certificates: Certificates, cert_name: str, key_name: str, hosts: Iter
     highest version that can be used wins, and the key may be of any version, as long as it fits. With an empty
     ``key_name`` the key is in the certificate's own file or secret.
     """
-    found = _versions(certificates, cert_name)
+    found = certificates.versions.get(cert_name)
     if not found:
         return Choice(reason=_missing(cert_name))
     hosts = tuple(hosts)
-    keys = _versions(certificates, key_name) if key_name else ()
+    keys = certificates.versions.get(key_name, ())
     passed_over = ""
     for material in found:
         outcome = _with_key(material, key_name, keys if key_name else (material,))
@@ -73,7 +70,7 @@ def named(certificates: Certificates, cert_name: str, key_name: str, hosts: Iter
 
 def authorities(certificates: Certificates, name: str) -> Authorities:
     """Return the CA bundle that a label names, by the same rule as ``named``."""
-    found = _versions(certificates, name)
+    found = certificates.versions.get(name)
     if not found:
         return Authorities(reason=_missing(name))
     passed_over = ""
@@ -84,19 +81,6 @@ def authorities(certificates: Certificates, name: str) -> Authorities:
             f'"{material.name}": {material.reason or "it holds no certificate of an authority"}'
         )
     return Authorities(reason=passed_over)
-
-
-def _versions(certificates: Certificates, name: str) -> tuple[Material, ...]:
-    """Return the materials that a name stands for, the newest first."""
-    found: list[tuple[int, tuple[int, int], str, Material]] = []
-    for material in certificates.materials:
-        if not material.name.startswith(name):
-            continue
-        version = _VERSION.fullmatch(material.name, len(name))
-        if version or material.name == name:
-            age = (material.chain.not_before, material.chain.not_after) if material.chain else (0, 0)
-            found.append((int(version[1]) if version else -1, age, material.name, material))
-    return tuple(each[-1] for each in sorted(found, key=lambda each: each[:-1], reverse=True))
 
 
 def _with_key(material: Material, key_name: str, keys: tuple[Material, ...]) -> Certificate | str:

@@ -3,9 +3,13 @@
 In: what a source has parsed. Out: frozen values. It must not know files, Docker, the clock or Envoy.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NoReturn, Self, SupportsIndex
+
+#: What may follow a name: ``.v3``, ``-2``, ``_20261125``.
+_VERSION = re.compile(r"(.+)[._-][vV]?([0-9]{1,18})", re.DOTALL)
 
 
 class PrivateKey:
@@ -130,15 +134,18 @@ class Certificates:
         certificates: For any host that they cover, from pairs in a directory and from ACME.
         default: For clients that name no host; None: their connection is closed.
         newest: The newest of ``certificates`` by each DNS name. Made from them.
+        versions: The materials that a name stands for, the newest version first. Made from them.
     """
 
     materials: tuple[Material, ...] = ()
     certificates: tuple[Certificate, ...] = ()
     default: Certificate | None = None
     newest: Mapping[str, Certificate] = field(init=False, repr=False, compare=False)
+    versions: Mapping[str, tuple[Material, ...]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "newest", _newest(self.certificates))
+        object.__setattr__(self, "versions", _versions(self.materials))
 
     def with_more(self, other: "Certificates") -> "Certificates":
         """Return both together; of two materials with one name, and of two defaults, this one's holds."""
@@ -157,6 +164,26 @@ def names_for(host: str) -> tuple[str, ...]:
     host = host.lower().removesuffix(".")
     first, _, parent = host.partition(".")
     return (host, f"*.{parent}") if parent and first not in {"", "*"} else (host,)
+
+
+def version_of(name: str) -> tuple[str, int]:
+    """Return what a name is a version of, and which: ``("site.crt", 3)`` for ``site.crt.v3``; -1 if it is none."""
+    match = _VERSION.fullmatch(name)
+    return (match[1], int(match[2])) if match else (name, -1)
+
+
+def _versions(materials: Iterable[Material]) -> dict[str, tuple[Material, ...]]:
+    found: dict[str, list[tuple[tuple[int, int, int, str], Material]]] = {}
+    for material in materials:
+        stem, version = version_of(material.name)
+        since, until = (material.chain.not_before, material.chain.not_after) if material.chain else (0, 0)
+        found.setdefault(stem, []).append(((version, since, until, material.name), material))
+        if version >= 0:
+            found.setdefault(material.name, []).append(((-1, since, until, material.name), material))
+    return {
+        name: tuple(material for _, material in sorted(each, key=lambda pair: pair[0], reverse=True))
+        for name, each in found.items()
+    }
 
 
 def _newest(certificates: Iterable[Certificate]) -> dict[str, Certificate]:
