@@ -1,14 +1,19 @@
 """The PKI as Docker secrets: versions, and what is removed."""
 
 from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
+import yaml
 
 from support.engine import FakeEngine
-from swarm_xds.pki import secrets
+from swarm_xds.pki import issue, secrets
+from swarm_xds.pki.store import Store
 from swarm_xds.sources.docker import Endpoint, EngineError
 from swarm_xds.sources.docker.api import Engine
 
+STACK = Path(__file__).parent.parent.parent / "deploy" / "tls.yml"
 FILES = {"ca.crt": b"authority", "relay.crt": b"certificate", "relay.key": b"key"}
 NAMES = ["swarm-xds-ca", "swarm-xds-relay.crt", "swarm-xds-relay.key"]
 
@@ -86,3 +91,20 @@ async def test_a_name_that_somebody_else_has_is_told(swarm: FakeEngine, engine: 
     with pytest.raises(EngineError, match=r"there is a secret swarm-xds-relay\.key\.v1") as failure:
         await secrets.publish(engine, FILES)
     assert "a2V5" not in str(failure.value)
+
+
+async def test_the_stack_mounts_what_is_published(swarm: FakeEngine, engine: Engine, tmp_path: Path) -> None:
+    """`deploy/tls.yml` names secrets that exist, and points at where they are mounted."""
+    store = Store(tmp_path)
+    store.init([issue.control_plane(), issue.fleet("default"), issue.relay()], datetime.now(UTC))
+    await secrets.publish(engine, store.contents())
+    stack = yaml.safe_load(STACK.read_text(encoding="utf-8"))
+    names = {key: each["name"].replace("${PKI_VERSION:-1}", "1") for key, each in stack["secrets"].items()}
+    assert set(names.values()) <= set(swarm.secret_names())
+    for service in stack["services"].values():
+        mounted = {f"/run/secrets/{each['target']}": names[each["source"]] for each in service["secrets"]}
+        assert set(service["environment"].values()) == set(mounted)
+        for path, name in mounted.items():
+            assert name.endswith(".key.v1") is path.endswith(".key")
+    settings = stack["services"]["control-plane"]["environment"]
+    assert sorted(settings) == ["SWARM_XDS_TLS_CA", "SWARM_XDS_TLS_CERT", "SWARM_XDS_TLS_KEY"]
