@@ -54,6 +54,12 @@ class Issued:
         return issue(*names, by=self, **options)
 
 
+def secret_lines(pem: str | bytes) -> list[str]:
+    """Return the lines of a P-256 key as PKCS #8 that nobody may see; what follows them is its public key."""
+    text = pem if isinstance(pem, str) else pem.decode()
+    return text.partition("-----BEGIN PRIVATE KEY-----\n")[2].splitlines()[:2]
+
+
 def issue(
     *names: str,
     by: Issued | None = None,

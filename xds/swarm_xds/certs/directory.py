@@ -95,26 +95,13 @@ class CertificateDirectory:
         """Yield a reading at the start and after each change; see ``CertificateSource``."""
         while True:
             try:
-                async for _ in self._looks():
+                async for _ in looks(self._path):
                     reading = await asyncio.to_thread(self.read)
                     if reading is not None:
                         yield reading
             except (OSError, RuntimeError, ValueError) as error:
                 _log.warning("certs.unwatched", directory=str(self._path), error=str(error))
                 await asyncio.sleep(_RETRY_SECONDS)
-
-    async def _looks(self) -> AsyncIterator[None]:
-        """Yield whenever the directory is worth a look: at once, after a notice, and now and then without one."""
-        yield
-        async for _ in watchfiles.awatch(
-            self._path,
-            watch_filter=None,
-            debounce=_GATHER,
-            step=_QUIET,
-            rust_timeout=_LOOK_AGAIN,
-            yield_on_timeout=True,
-        ):
-            yield
 
     def _if_new(self, cause: str) -> CertificatesReading | None:
         problems = (replace(each, source=shown(str(self._path / each.source))) for each in self._held.problems)
@@ -171,6 +158,19 @@ class CertificateDirectory:
             return _Seen(mark, settled, digest, Checked(material=Material(name=name, reason=reason)))
         known = before is not None and before.checked is not None
         return _Seen(mark, settled, digest, _checked(name, content, known=known))
+
+
+async def looks(path: Path) -> AsyncIterator[None]:
+    """Yield whenever a directory is worth a look: at once, after a notice, and now and then without one.
+
+    Raises:
+        OSError, RuntimeError, ValueError: It cannot be watched, or not any more.
+    """
+    yield
+    async for _ in watchfiles.awatch(
+        path, watch_filter=None, debounce=_GATHER, step=_QUIET, rust_timeout=_LOOK_AGAIN, yield_on_timeout=True
+    ):
+        yield
 
 
 def _list(path: Path) -> tuple[list[str], list[Problem]]:

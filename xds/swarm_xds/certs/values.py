@@ -125,6 +125,21 @@ class Certificate:
         return (self.chain.not_before, self.chain.not_after, self.chain.fingerprint)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class Challenge:
+    """What an ACME authority asks a host for, to see that it is ours (RFC 8555, 8.3); public by its nature.
+
+    Attributes:
+        host: Whose certificate was ordered.
+        path: What is asked for over plain HTTP: ``/.well-known/acme-challenge/<token>``.
+        answer: The body of the answer.
+    """
+
+    host: str
+    path: str
+    answer: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Certificates:
     """Everything that can be served at one time.
@@ -133,6 +148,7 @@ class Certificates:
         materials: By name; what the labels ``ssl_cert``, ``ssl_key`` and ``tls.client_ca`` may name.
         certificates: For any host that they cover, from pairs in a directory and from ACME.
         default: For clients that name no host; None: their connection is closed.
+        challenges: What every proxy has to answer over plain HTTP, before any redirect to HTTPS.
         newest: The newest of ``certificates`` by each DNS name. Made from them.
         versions: The materials that a name stands for, the newest version first. Made from them.
     """
@@ -140,6 +156,7 @@ class Certificates:
     materials: tuple[Material, ...] = ()
     certificates: tuple[Certificate, ...] = ()
     default: Certificate | None = None
+    challenges: tuple[Challenge, ...] = ()
     newest: Mapping[str, Certificate] = field(init=False, repr=False, compare=False)
     versions: Mapping[str, tuple[Material, ...]] = field(init=False, repr=False, compare=False)
 
@@ -156,6 +173,7 @@ class Certificates:
                 sorted({*self.certificates, *other.certificates}, key=lambda each: (each.name, each.age))
             ),
             default=self.default or other.default,
+            challenges=tuple(sorted({*self.challenges, *other.challenges})),
         )
 
 
