@@ -103,8 +103,9 @@ async def test_the_stack_mounts_what_is_published(swarm: FakeEngine, engine: Eng
     assert set(names.values()) <= set(swarm.secret_names())
     for service in stack["services"].values():
         mounted = {f"/run/secrets/{each['target']}": names[each["source"]] for each in service["secrets"]}
-        assert set(service["environment"].values()) == set(mounted)
+        paths = {path for path in service["environment"].values() if path.startswith("/")}
+        assert paths == set(mounted)
         for path, name in mounted.items():
             assert name.endswith(".key.v1") is path.endswith(".key")
     settings = stack["services"]["control-plane"]["environment"]
-    assert sorted(settings) == ["SWARM_XDS_TLS_CA", "SWARM_XDS_TLS_CERT", "SWARM_XDS_TLS_KEY"]
+    assert sorted(settings) == [f"SWARM_XDS_{each}" for each in ("INSECURE_XDS", "TLS_CA", "TLS_CERT", "TLS_KEY")]
