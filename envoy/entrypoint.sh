@@ -87,6 +87,9 @@ if [ "$XDS_CA$XDS_CERT$XDS_KEY" ]; then
   file XDS_CA
   file XDS_CERT
   file XDS_KEY
+  case ${TMPDIR:-/tmp} in
+    *[!A-Za-z0-9._/-]*) fail "TMPDIR=\"$TMPDIR\": only letters, digits and . _ / - may stand in a path" ;;
+  esac
 fi
 [ -r "$BOOTSTRAP" ] || fail "BOOTSTRAP=\"$BOOTSTRAP\": no such file"
 
@@ -95,7 +98,7 @@ config=$XDS_SECRETS/envoy-bootstrap.yaml
 set -- --config-path "$config" --drain-time-s "$DRAIN_SECONDS" --log-level "$LOG_LEVEL" "$@"
 # In a container Envoy is replaced, never restarted in place; so no shared memory is needed either.
 set -- --disable-hot-restart "$@"
-for key in XDS_HOST XDS_PORT XDS_SECRETS FLEET NODE_ID ADMIN_PORT HEAP_BYTES MAX_CONNECTIONS; do
+for key in XDS_HOST XDS_PORT FLEET NODE_ID ADMIN_PORT HEAP_BYTES MAX_CONNECTIONS; do
   eval "value=\$$key"
   script="${script:-}s|\${$key}|$value|g;"
 done
@@ -106,7 +109,7 @@ secret() {
   echo "  name: $1"
 }
 if [ "$XDS_CA" ]; then
-  script="${script}s|#tls ||;"
+  script="${script}s|#tls ||;s|\${XDS_SECRETS}|$XDS_SECRETS|g;"
   {
     secret xds_certificate
     echo "  tls_certificate:"

@@ -200,7 +200,7 @@ def test_ed25519_is_remarked() -> None:
 
 
 def test_validity() -> None:
-    """The chain is valid while all of its certificates are."""
+    """The chain is valid while its leaf is, and the one that issued it."""
     short = ROOT.issue(subject="Short", ca=True, days=(-0.5, 1))
     material = read(short.issue("a", days=(-1, 90)).cert + short.cert).material
     assert material.chain is not None
@@ -209,4 +209,9 @@ def test_validity() -> None:
     assert check.at(material, NOW) is material
     assert check.at(material, until).reason == f"it has expired on {check.date(until)}"
     assert check.at(material, since - 1).reason == f"it is not valid before {check.date(since)}"
+    above = ROOT.issue(subject="Above", ca=True, days=(-9, -8))
+    middle = above.issue(subject="Middle", ca=True)
+    longer = read(middle.issue("a").cert + middle.cert + above.cert).material
+    assert longer.chain is not None
+    assert check.at(longer, NOW).reason == "", "clients may know another form of what has ended"
     assert check.at(read(LEAF.key).material, NOW).reason == ""

@@ -109,7 +109,7 @@ CERT_LATE = "warning site.key: the certificate of its new private key is not the
         pytest.param(
             [{"site.crt": FUTURE.cert, "site.key": FUTURE.key}],
             "old",
-            ["error site.crt: it is not valid before", CERT_LATE],
+            ["warning site.crt: it is not valid before", CERT_LATE],
             id="not yet valid",
         ),
         pytest.param(

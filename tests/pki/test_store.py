@@ -101,6 +101,22 @@ def test_a_second_call_adds_what_is_missing(store: Store) -> None:
     assert trusts(bundle(store), store, "fleet-internal")
 
 
+def test_another_name_of_the_control_plane_is_added(store: Store) -> None:
+    """Those that it has stay."""
+    changes = store.init([issue.control_plane(["second.example.org"]), *MEMBERS[1:]], NOW)
+    assert [change.name for change in changes] == ["control-plane.crt"]
+    names = certificate(store, "control-plane.crt").extensions.get_extension_for_class(x509.SubjectAlternativeName)
+    assert {"xds.example.org", "second.example.org"} <= set(names.value.get_values_for_type(x509.DNSName))
+    assert store.init([issue.control_plane(["xds.example.org"])], NOW) == []
+
+
+@pytest.mark.parametrize("name", ["", "a b", "http://a", "*.org", "-a", "a..b", "x" * 64])
+def test_a_name_of_the_control_plane_that_is_none(name: str) -> None:
+    """Neither a DNS name nor an address."""
+    with pytest.raises(ValueError, match="is neither a DNS name nor an address"):
+        issue.control_plane([name])
+
+
 @pytest.mark.parametrize("name", ["", "a/b", "..", "a b", "é", "x" * 52, "a:b", ".a"])
 def test_a_fleet_that_cannot_be_named(name: str) -> None:
     """In a URI, and in the name of a file."""

@@ -152,12 +152,15 @@ def _check_leaf(leaf: x509.Certificate) -> None:
 
 def _chain(ordered: tuple[x509.Certificate, ...]) -> Chain:
     leaf = ordered[0]
+    # Of what stands above them a client may know another form, so that its end proves nothing.
+    issuers = [each for each in ordered[1:] if _has_issued(each, leaf)] or [leaf]
+    since, until = min(each.not_valid_before_utc for each in issuers), max(each.not_valid_after_utc for each in issuers)
     return Chain(
         pem=_pem(ordered),
         spki=spki(public_key(leaf)),
         names=_names(leaf),
-        not_before=int(max(each.not_valid_before_utc for each in ordered).timestamp()),
-        not_after=int(min(each.not_valid_after_utc for each in ordered).timestamp()),
+        not_before=int(max(leaf.not_valid_before_utc, since).timestamp()),
+        not_after=int(min(leaf.not_valid_after_utc, until).timestamp()),
         fingerprint=leaf.fingerprint(hashes.SHA256()).hex(),
         issuer=shown(leaf.issuer.rfc4514_string()),
         subject=_subject(leaf),

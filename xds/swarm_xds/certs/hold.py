@@ -94,7 +94,9 @@ def _renewed(
         materials[name] = checked.material
         if old is not None and not at(old, now).reason:
             if reason := _lost(old, new, live):
-                problems.append(_problem(Severity.ERROR, name, reason, f"mend the file; {_KEEPS}"))
+                waits = new.chain is not None and now < new.chain.not_before
+                severity, cure = (Severity.WARNING, "wait") if waits else (Severity.ERROR, "mend the file")
+                problems.append(_problem(severity, name, reason, f"{cure}; {_KEEPS}"))
                 materials[name] = old
                 continue
             if other := _half(old, new, live, paired=name in before.pairs, used=used):
@@ -139,6 +141,8 @@ def _missed(before: Held, materials: Mapping[str, Material], live: _Live, now: f
         for name, old in sorted(before.materials.items())
         if name not in live.materials and not at(old, now).reason
     }
+    if not gone:
+        return []
     contents = {replace(material, name="") for material in materials.values()}
     gone = {name: old for name, old in gone.items() if replace(old, name="") not in contents}
     covered = {name for pair in _served(_pairs(materials, before, live), now) for name in pair.chain.names}

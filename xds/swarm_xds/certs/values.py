@@ -67,8 +67,8 @@ class Chain:
         pem: The certificates as PEM, the leaf first.
         spki: SHA-256, in hex, of the leaf's public key (DER of its SubjectPublicKeyInfo).
         names: The leaf's DNS names, lower case and sorted; ``*.example.org`` among them.
-        not_before: When the chain begins to be valid, in seconds since the epoch: the latest of its certificates.
-        not_after: When it ends, in seconds since the epoch: the earliest of its certificates.
+        not_before: When the leaf and the one that issued it begin to be valid, in seconds since the epoch.
+        not_after: When the first of the two ends, in seconds since the epoch.
         fingerprint: SHA-256, in hex, of the leaf.
         issuer: The leaf's issuer (RFC 4514).
         subject: The leaf's subject (RFC 4514).

@@ -34,6 +34,9 @@ AUTHORITY_LIFE = timedelta(days=3_652)
 MEMBER_LIFE = timedelta(days=397)
 #: Clocks differ.
 _SKEW = timedelta(hours=1)
+_HOST = re.compile(
+    r"(?=.{1,253}$)[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9])?)*"
+)
 _FLEET = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,50}")
 
 
@@ -69,8 +72,15 @@ class Issued:
 
 
 def control_plane(hosts: Iterable[str] = ()) -> Member:
-    """Return the control plane, at its usual names and these."""
+    """Return the control plane, at its usual names and these.
+
+    Raises:
+        ValueError: One is neither a DNS name nor an address.
+    """
     every = tuple(dict.fromkeys((*SERVER_NAMES, *hosts)))
+    for host in every:
+        if _address(host) is None and not _HOST.fullmatch(host):
+            raise ValueError(f'"{host}" is neither a DNS name nor an address')
     return Member(name="control-plane", uri=f"{TRUST_DOMAIN}/control-plane", hosts=every, serves=True, calls=True)
 
 

@@ -9,7 +9,7 @@ Certificates can be read by all, keys by their owner only. Each file is written 
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
@@ -72,7 +72,7 @@ class Store:
         return {path.stem: self._certificates(path.name)[0] for path in paths if path.name != _BUNDLE}
 
     def init(self, members: Iterable[Member], now: datetime) -> list[Change]:
-        """Make the authority and the certificates of these members, as far as there are none; return what was made.
+        """Make the authority and the certificates of these members, as far as there are none that name all their hosts.
 
         Raises:
             PkiError: What is there cannot be used.
@@ -86,7 +86,12 @@ class Store:
             changes.append(Change(name=_BUNDLE, until=authority.certificate.not_valid_after_utc))
         authority, _ = self._authorities()
         there = self.members()
-        return changes + [self._issue(authority, member, now) for member in members if member.name not in there]
+        for member in members:
+            hosts = self._member(member.name, there[member.name]).hosts if member.name in there else ()
+            if member.name not in there or not set(member.hosts) <= set(hosts):
+                every = tuple(dict.fromkeys((*hosts, *member.hosts)))
+                changes.append(self._issue(authority, replace(member, hosts=every), now))
+        return changes
 
     def renew(self, now: datetime, *, everything: bool = False) -> list[Change]:
         """Renew what is due: certificates near their end, without their key, or of an authority that issues no more.
@@ -99,11 +104,7 @@ class Store:
         changes = []
         for name, certificate in self.members().items():
             if everything or self._is_due(name, certificate, authority, now):
-                try:
-                    member = member_of(name, certificate)
-                except ValueError as error:
-                    raise PkiError(f"{self.folder / name}.crt: {error}: move it away") from None
-                changes.append(self._issue(authority, member, now))
+                changes.append(self._issue(authority, self._member(name, certificate), now))
         return changes
 
     def change_authority(self, now: datetime) -> tuple[Step, list[Change]]:
@@ -160,6 +161,12 @@ class Store:
             return self._key(f"{name}.key").spki != _spki(certificate)
         except PkiError:
             return True
+
+    def _member(self, name: str, certificate: x509.Certificate) -> Member:
+        try:
+            return member_of(name, certificate)
+        except ValueError as error:
+            raise PkiError(f"{self.folder / name}.crt: {error}: move it away") from None
 
     def _issue(self, authority: Authority, member: Member, now: datetime) -> Change:
         issued: Issued = authority.issue(member, now)

@@ -14,7 +14,6 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from josepy.errors import Error as JoseError
 from josepy.jwa import ES256
 from josepy.jwk import JWKEC
 
@@ -26,8 +25,6 @@ _WORDS = 300
 #: Seconds that an answer, and a whole order, may take.
 _ANSWER, _ORDER = 30, 90
 _AGENT = "swarm-xds"
-#: What the library raises; OSError is also what goes wrong on the way to the authority.
-_FAILURES = (errors.Error, messages.Error, JoseError, OSError, ValueError, KeyError)
 _TOO_MANY, _AWAY = 429, 503
 
 
@@ -83,7 +80,8 @@ def order(
         authority = client.ClientV2(client.ClientV2.get_directory(options.directory, network), network)
         uri = _log_in(authority, options, account)
         content = _order(authority, host, show)
-    except _FAILURES as error:
+    # Whatever an authority answers, and the library makes of it, is the failure of one order.
+    except Exception as error:
         raise OrderError(_reason(error), max(rests, default=0)) from None
     finally:
         network.session.close()
