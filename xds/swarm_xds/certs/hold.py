@@ -116,9 +116,9 @@ def _lost(old: Material, new: Material, live: _Live) -> str:
         return new.reason
     if old.chain is not None and new.chain is None:
         return "it holds no certificate of a server any more"
-    if old.chain is None and old.authorities is not None and new.authorities is None:
-        return "it holds no authority's certificate any more"
     elsewhere = new.chain is not None and new.chain.spki in live.keys
+    if old.chain is None and old.authorities is not None and new.authorities is None and not elsewhere:
+        return "it holds no authority's certificate any more"
     if old.key is not None and new.key is None and not elsewhere:
         return "it holds no private key any more"
     return ""
