@@ -25,16 +25,22 @@ def uninstall(
     Remove the control plane first, or it does it all again.
     """
     log.configure("warning", "console")
+    names: list[str] = []
+    reasons: list[str] = []
     try:
         removal = asyncio.run(_uninstall([docker_host] if docker_host else []))
-        names, in_use = asyncio.run(with_engine(docker_host, secrets.remove))
     except (EndpointError, EngineError) as error:
         failed(str(error))
     for step in removal.removed:
         typer.echo(f"detached {step.name} from {step.network}" if step.change else f"removed {step.name}")
+    reasons += [f"{step.name}: {reason}" for step, reason in removal.failed]
+    try:
+        names, in_use = asyncio.run(with_engine(docker_host, secrets.remove))
+        reasons += [": ".join(each) for each in in_use]
+    except EngineError as error:
+        reasons.append(str(error))
     for name in names:
         typer.echo(f"removed secret {name}")
-    reasons = [f"{step.name}: {reason}" for step, reason in removal.failed] + [": ".join(each) for each in in_use]
     if reasons:
         failed("; ".join(reasons))
     if not removal.removed and not names:
