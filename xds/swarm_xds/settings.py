@@ -5,6 +5,7 @@ setting is an error wherever it stands, so that a typing mistake is not silent.
 """
 
 from collections.abc import Mapping
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -82,7 +83,19 @@ class Settings(BaseModel):
     relay_constraints: tuple[str, ...] = Field(
         (), description="Placement constraints of relays, such as node.role==worker."
     )
+    certs: Path | None = Field(
+        None, description="Directory of certificates and keys, followed as it changes; hosts that they name have TLS."
+    )
+    insecure_xds_secrets: bool = Field(
+        default=False,
+        description="Stream private keys also where xDS is not encrypted: who reaches the port, or listens, has them.",
+    )
     http_port: Port = Field(80, description="Port of the plain HTTP listener inside each proxy.")
+    https_port: Port = Field(443, description="Port of the HTTPS listener, which is there once a host asks for TLS.")
+    https_public_port: int = Field(
+        0, ge=0, le=65_535, description="Port under which clients reach HTTPS, for redirects; 0: https_port."
+    )
+    http3: bool = Field(default=False, description="Answer HTTP/3 too, on the HTTPS port over UDP.")
     unknown_host_status: int = Field(404, ge=200, le=599, description="Answer to a host that nobody claims.")
     retry_after_seconds: int = Field(5, ge=0, le=86_400, description="Retry-After of a service without a running task.")
     trusted_hops: int = Field(0, ge=0, le=16, description="Trusted proxies in front of the edge.")
@@ -110,11 +123,25 @@ class Settings(BaseModel):
             raise ValueError("not an address and a port, such as 127.0.0.1:18000")
         return value
 
+    @field_validator("certs", mode="before")
+    @classmethod
+    def _given_folder(cls, value: object) -> object:
+        """Take an empty text for none, as an environment has it."""
+        return None if value == "" else value
+
+    @property
+    def carries_keys(self) -> bool:
+        """Whether private keys may go out over xDS: to this machine alone, or where that is asked for by name."""
+        return self.insecure_xds_secrets or _is_loopback(self.listen)
+
     @property
     def edge(self) -> EdgeOptions:
         """The settings that shape Envoy's configuration."""
         return EdgeOptions(
             http_port=self.http_port,
+            https_port=self.https_port,
+            https_public_port=self.https_public_port,
+            http3=self.http3,
             unknown_host_status=self.unknown_host_status,
             retry_after=self.retry_after_seconds,
             trusted_hops=self.trusted_hops,
@@ -191,3 +218,11 @@ def _from_file(file: Path | None) -> Mapping[str, Any]:
     if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
         raise SettingsError(f"{file}: not a mapping of settings")
     return content
+
+
+def _is_loopback(listen: str) -> bool:
+    host = listen.rpartition(":")[0].strip("[]")
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from swarm_xds.demo.backends import SERVICE_HEADER
-from swarm_xds.model import Backend, EdgeOptions, Fleet, Forward, RedirectTo, Route
+from swarm_xds.model import Backend, EdgeOptions, Fleet, Forward, RedirectTo, RedirectToHttps, Route
 
 _FOUND = 302
+_PERMANENT = 308
 _UNAVAILABLE = 503
 _OK = 200
 
@@ -54,6 +55,8 @@ def probes(fleet: Fleet, options: EdgeOptions) -> tuple[Probe, ...]:
 def _probe(claim: str, route: Route, backends: Mapping[str, Backend]) -> Probe:
     host = "anyone.invalid" if claim == "*" else claim.replace("*.", "some.")
     path = route.path
+    if isinstance(route.action, RedirectToHttps):
+        return Probe(claim=claim, host=host, path=path, status=_PERMANENT, location="https://")
     if isinstance(route.action, Forward):
         able = [backends[share.backend] for share in route.action.backends if share.weight]
         services = tuple(sorted({backend.service for backend in able if backend.endpoints}))

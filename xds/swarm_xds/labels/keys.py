@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Generic, TypeVar
 
 from swarm_xds.labels import values
-from swarm_xds.labels.intent import BackendMode, Redirect, Sticky, Via
+from swarm_xds.labels.intent import BackendMode, Redirect, Sticky, TlsVersion, Verify, Via
 from swarm_xds.swarm.marks import XDS
 
 T_co = TypeVar("T_co", covariant=True)
@@ -195,6 +195,95 @@ FAIL_TIMEOUT: Key[int] = Key(
 )
 
 
+SSL_CERT: Key[str] = Key(
+    name="ssl_cert",
+    parse=values.secret,
+    scope=Scope.ROUTE,
+    needed=True,
+    doc="Certificate of the hosts: a Docker secret or a file of --certs; of several versions of the name the newest.",
+    default="the newest of --certs that names the host",
+    example="site.crt",
+)
+SSL_KEY: Key[str] = Key(
+    name="ssl_key",
+    parse=values.secret,
+    scope=Scope.ROUTE,
+    needed=True,
+    doc="Private key of ssl_cert; needless where that holds both.",
+    example="site.key",
+)
+SSL_ONLY: Key[bool] = Key(
+    name="ssl_only",
+    parse=values.boolean,
+    scope=Scope.ROUTE,
+    needed=True,
+    doc="Answer plain HTTP with a redirect to HTTPS (308), and never with content.",
+    default="false",
+    example="true",
+)
+SSL_PASSTHROUGH: Key[bool] = Key(
+    name="ssl_passthrough",
+    parse=values.boolean,
+    scope=Scope.ROUTE,
+    needed=True,
+    doc="Pass TLS to the task as it comes, chosen by the host that the client names (SNI); plain HTTP is redirected.",
+    default="false",
+    example="true",
+)
+SSL_BACKEND: Key[bool] = Key(
+    name="ssl_backend",
+    parse=values.boolean,
+    needed=True,
+    doc="Speak TLS to the task.",
+    default="false",
+    example="true",
+)
+SSL_BACKEND_TLS_VERIFY: Key[Verify] = Key(
+    name="ssl_backend_tls_verify",
+    parse=values.choice(Verify),
+    needed=True,
+    doc="required: the task's certificate must name the host that was asked for, and lead to ssl_backend_ca; or none.",
+    default="required",
+    example="none",
+)
+SSL_BACKEND_CA: Key[str] = Key(
+    name="ssl_backend_ca",
+    parse=values.secret,
+    interlock=False,
+    needed=True,
+    doc="Authorities of the tasks' certificates, named as ssl_cert is.",
+    default="those of the edge's system",
+    example="internal-ca.pem",
+)
+TLS_MIN_VERSION: Key[TlsVersion] = Key(
+    name="tls.min_version",
+    parse=values.tls_version,
+    interlock=False,
+    scope=Scope.ROUTE,
+    doc="Lowest TLS version of the hosts: 1.2 or 1.3.",
+    default="1.2",
+    example="1.3",
+)
+TLS_CLIENT_CA: Key[str] = Key(
+    name="tls.client_ca",
+    parse=values.secret,
+    interlock=False,
+    scope=Scope.ROUTE,
+    needed=True,
+    doc="Authorities of client certificates, named as ssl_cert is: nobody gets in without one, and never in plain.",
+    example="clients-ca.pem",
+)
+HSTS: Key[str] = Key(
+    name="hsts",
+    parse=values.hsts,
+    interlock=False,
+    scope=Scope.ROUTE,
+    doc="Strict-Transport-Security on what is served over TLS: true for a year, seconds, or the header's value.",
+    default="false",
+    example="max-age=31536000; includeSubDomains",
+)
+
+
 _FALSE = ("false", "f", "0")
 
 
@@ -202,7 +291,6 @@ def _later(
     name: str,
     doc: str,
     *,
-    interlock: bool = False,
     withhold: bool = False,
     scope: Scope = Scope.BACKEND,
     idle: tuple[str, ...] = (),
@@ -211,26 +299,12 @@ def _later(
         name=name,
         parse=values.text,
         doc=doc,
-        interlock=interlock,
+        interlock=False,
         due=Due.WITHHOLD if withhold else Due.LATER,
         scope=scope,
         idle=frozenset(idle),
     )
 
-
-_TLS: tuple[Key[str], ...] = (
-    _later("ssl_cert", "Docker secret with the certificate.", interlock=True, scope=Scope.ROUTE),
-    _later("ssl_key", "Docker secret with the private key.", interlock=True, scope=Scope.ROUTE),
-    _later("ssl_only", "Redirect plain HTTP to HTTPS.", interlock=True, withhold=True, scope=Scope.ROUTE, idle=_FALSE),
-    _later(
-        "ssl_passthrough", "Pass TLS to the task by SNI.", interlock=True, withhold=True, scope=Scope.ROUTE, idle=_FALSE
-    ),
-    _later("ssl_backend", "Speak TLS to the task.", interlock=True, withhold=True, idle=_FALSE),
-    _later("ssl_backend_tls_verify", "Whether the task's certificate is verified.", interlock=True),
-    _later("tls.min_version", "Lowest TLS version.", scope=Scope.ROUTE),
-    _later("tls.client_ca", "CA of client certificates.", withhold=True, scope=Scope.ROUTE),
-    _later("hsts", "Strict-Transport-Security.", scope=Scope.ROUTE),
-)
 
 _OF_BACKEND = frozenset(
     {
@@ -293,7 +367,16 @@ TABLE: tuple[Key[object], ...] = (
     SERVICE_CLUSTER,
     MAX_FAILS,
     FAIL_TIMEOUT,
-    *_TLS,
+    SSL_CERT,
+    SSL_KEY,
+    SSL_ONLY,
+    SSL_PASSTHROUGH,
+    SSL_BACKEND,
+    SSL_BACKEND_TLS_VERIFY,
+    SSL_BACKEND_CA,
+    TLS_MIN_VERSION,
+    TLS_CLIENT_CA,
+    HSTS,
     *_LATER,
 )
 
