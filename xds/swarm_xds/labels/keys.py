@@ -4,69 +4,18 @@ The documentation, the command line's help and the "did you mean" of an unknown 
 To add a label, begin here (CONTRIBUTING, "How to add a label").
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from enum import Enum
+from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Generic, TypeVar
 
 from swarm_xds.labels import values
 from swarm_xds.labels.intent import BackendMode, Redirect, Sticky, TlsVersion, Verify, Via
+from swarm_xds.labels.key import Due, Key, Scope
+from swarm_xds.labels.later import LATER
 from swarm_xds.swarm.marks import XDS
 
-T_co = TypeVar("T_co", covariant=True)
+__all__ = ["BY_NAME", "ROUTE", "TABLE", "Due", "Key", "Scope", "find", "of"]
 
 ROUTE = f"{XDS}route."
-
-
-class Scope(Enum):
-    """Whether a named route has the key for itself, or falls back to the unnamed key."""
-
-    ROUTE = "route"
-    BACKEND = "backend"
-
-
-class Due(Enum):
-    """Whether the key is served yet.
-
-    ``WITHHOLD``: not yet, and without it the route would do what nobody asked for, so it is left out.
-    """
-
-    NOW = "now"
-    LATER = "later"
-    WITHHOLD = "withhold"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Key(Generic[T_co]):
-    """One label key.
-
-    Attributes:
-        parse: Raises ``BadValueError``.
-        doc: One line of documentation.
-        example: A good value.
-        default: What holds without the label, for the documentation.
-        aliases: Other names with the same meaning.
-        interlock: Whether ``com.docker.lb.<name>`` is read beside ``xds.<name>``.
-        needed: Whether a bad value leaves the route out (until then served as last accepted), since serving it
-            without the label would send requests where nobody asked; otherwise the default holds.
-        separator: Between the values of a list, each of which ``parse`` takes; empty for a single value.
-        idle: Values (lower case) of a key that is not due yet which ask for nothing beyond what is done anyway.
-    """
-
-    name: str
-    parse: Callable[[str], T_co]
-    doc: str
-    example: str = ""
-    default: str = ""
-    scope: Scope = Scope.BACKEND
-    aliases: tuple[str, ...] = ()
-    interlock: bool = True
-    needed: bool = False
-    due: Due = Due.NOW
-    separator: str = ""
-    idle: frozenset[str] = frozenset()
-
 
 HOSTS: Key[str] = Key(
     name="hosts",
@@ -284,72 +233,6 @@ HSTS: Key[str] = Key(
 )
 
 
-_FALSE = ("false", "f", "0")
-
-
-def _later(
-    name: str,
-    doc: str,
-    *,
-    withhold: bool = False,
-    scope: Scope = Scope.BACKEND,
-    idle: tuple[str, ...] = (),
-) -> Key[str]:
-    return Key(
-        name=name,
-        parse=values.text,
-        doc=doc,
-        interlock=False,
-        due=Due.WITHHOLD if withhold else Due.LATER,
-        scope=scope,
-        idle=frozenset(idle),
-    )
-
-
-_OF_BACKEND = frozenset(
-    {
-        *("protocol", "lb", "health.path", "health.interval", "max_connections", "max_pending", "slow_start"),
-        "locality",
-    }
-)
-# Access rules withhold the route: serving it without them would open what somebody meant to close.
-_LATER: tuple[Key[str], ...] = tuple(
-    _later(name, doc, withhold=withhold, scope=Scope.BACKEND if name in _OF_BACKEND else Scope.ROUTE, idle=tuple(idle))
-    for name, doc, withhold, *idle in (
-        ("weight", "Share of the traffic among services on one route.", False),
-        ("mirror", "Service that gets a copy of each request.", False),
-        ("match.headers", "Only requests with these headers.", True),
-        ("match.methods", "Only requests with these methods.", True),
-        ("match.query", "Only requests with this query.", True),
-        ("priority", "Order among routes.", False),
-        ("timeout", "Time limit of a request.", False),
-        ("idle_timeout", "Time limit without a byte.", False),
-        ("retries", "How often a request is tried again.", False),
-        ("retry_on", "When a request is tried again.", False),
-        ("buffer", "Limit of the request's body.", False),
-        ("headers.request.*", "Request headers to set.", False),
-        ("headers.response.*", "Response headers to set.", False),
-        ("cors.*", "Cross-origin rules.", False),
-        ("compress", "Compression of responses.", False),
-        ("rate_limit", "Requests per second.", False),
-        ("allow", "Client addresses that may enter.", True),
-        ("basic_auth", "Secret with user names and password hashes.", True),
-        ("jwt.*", "Tokens that are asked for.", True),
-        ("ext_authz", "Service that is asked for leave.", True),
-        ("protocol", "http1, h2c, grpc or tcp to the task.", True, "http1"),
-        ("lb", "Load-balancing policy.", False, "round_robin"),
-        ("health.path", "Active health check.", False),
-        ("health.interval", "Time between active health checks.", False),
-        ("max_connections", "Limit of connections.", False),
-        ("max_pending", "Limit of waiting requests.", False),
-        ("slow_start", "Time over which a new task's share grows.", False),
-        ("locality", "Prefer tasks that are near.", False),
-        ("maintenance", "Answer a fixed 503.", True, *_FALSE),
-        ("listen", "TCP port of the edge.", True),
-        ("access_log", "Access log of the route.", False),
-    )
-)
-
 TABLE: tuple[Key[object], ...] = (
     HOSTS,
     PORT,
@@ -377,7 +260,7 @@ TABLE: tuple[Key[object], ...] = (
     TLS_MIN_VERSION,
     TLS_CLIENT_CA,
     HSTS,
-    *_LATER,
+    *LATER,
 )
 
 BY_NAME: Mapping[str, Key[object]] = MappingProxyType(
