@@ -22,7 +22,7 @@ from pydantic import TypeAdapter
 
 from support.certificates import Issued, authority, issue
 from swarm_xds.certs.directory import CertificateDirectory
-from swarm_xds.certs.values import Certificate, Certificates
+from swarm_xds.certs.values import Certificate, Certificates, Challenge
 from swarm_xds.cli.output import plain
 from swarm_xds.memo import Memo
 from swarm_xds.model import Backend, EdgeOptions, Endpoint, Fleet, VirtualHost
@@ -70,7 +70,9 @@ def certificates(case: Path) -> Certificates:
     given = yaml.safe_load(path.read_text(encoding="utf-8")) if path.exists() else {}
     ca = authority()
     secrets = _read(given.get("secrets", {}), ca)
-    return Certificates(materials=secrets.materials).with_more(_read(given.get("directory", {}), ca))
+    challenges = tuple(Challenge(**each) for each in given.get("challenges", ()))
+    known = Certificates(materials=secrets.materials, challenges=challenges)
+    return known.with_more(_read(given.get("directory", {}), ca))
 
 
 def _read(files: dict[str, dict[str, Any]], ca: Issued) -> Certificates:

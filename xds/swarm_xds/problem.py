@@ -43,7 +43,6 @@ class Kind(StrEnum):
     NETWORK_CAVEAT = "network-caveat"
     ADDRESS_POOL = "address-pool"
     BAD_CERTIFICATE = "bad-certificate"
-    NO_CERTIFICATE = "no-certificate"
     KEYS_WITHHELD = "keys-withheld"
     BAD_FILE = "bad-file"
     NOT_TRANSLATED = "not-translated"

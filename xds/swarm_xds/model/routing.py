@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from swarm_xds.certs.values import Certificate
+from swarm_xds.certs.values import Certificate, Challenge
 from swarm_xds.model.tls import ServerTls, UpstreamTls
 
 #: TCP port of a relay's listener.
@@ -134,11 +134,13 @@ class VirtualHost:
     Attributes:
         host: ``app.example.org``, ``*.example.org``, or ``*`` for hosts that nobody else claims.
         hsts: Value of ``Strict-Transport-Security``; empty for none.
+        challenges: What an ACME authority is answered, before any route.
     """
 
     host: str
     routes: tuple[Route, ...]
     hsts: str = ""
+    challenges: tuple[Challenge, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,7 @@ from swarm_xds.labels import BackendTlsIntent, ServiceIntent
 from swarm_xds.memo import Memo
 from swarm_xds.model import Backend, Fleet, Forward, RoutingModel
 from swarm_xds.plan.claims import Claim, Entry, virtual_host
-from swarm_xds.plan.encrypted import encrypted_hosts, trusting
+from swarm_xds.plan.encrypted import challenged, encrypted_hosts, trusting
 from swarm_xds.plan.offer import Offer, offer
 from swarm_xds.plan.reach import Surroundings
 from swarm_xds.problem import Problem
@@ -123,9 +123,10 @@ def _fleet(gathered: _Gathered, certificates: Certificates, before: Fleet, memo:
         if each in backends:
             backends[each], trouble = trusting(backends[each], service, asked, certificates, before)
             problems += trouble
+    hosts = [host for host, _ in plain]
     fleet = Fleet(
         name=name,
-        virtual_hosts=tuple(host for host, _ in plain),
+        virtual_hosts=challenged(hosts, certificates.challenges) if certificates.challenges else tuple(hosts),
         backends=tuple(backends.values()),
         secure_hosts=secure,
         passthroughs=passing,

@@ -68,8 +68,7 @@ def authorities(certificates: Certificates, stack: str, name: str, last: bytes |
 def full_name(certificates: Certificates, stack: str, name: str) -> str:
     """Return a secret's full name: in a stack the name in its file works as well."""
     of_stack = f"{stack}_{name}"
-    known = stack and any(material.name.startswith(of_stack) for material in certificates.materials)
-    return of_stack if known else name
+    return of_stack if stack and of_stack in certificates.versions else name
 
 
 def _named(claim: Claim, host: str, certificates: Certificates) -> choose.Choice:

@@ -3,15 +3,16 @@
 What the claims come to (``secure``) does not depend on certificates, so that a rotation settles nothing anew.
 """
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 
 from swarm_xds.certs import choose
-from swarm_xds.certs.values import Certificates
+from swarm_xds.certs.values import Certificates, Challenge
 from swarm_xds.labels import ANY_HOST, BackendTlsIntent
 from swarm_xds.memo import Memo
-from swarm_xds.model import Backend, Fleet, Passthrough, SecureHost, ServerTls, TlsVersion
+from swarm_xds.model import Backend, Fleet, Passthrough, SecureHost, ServerTls, TlsVersion, VirtualHost
 from swarm_xds.plan.certificates import Asking, authorities, certificate
 from swarm_xds.plan.claims import Claim
 from swarm_xds.plan.secure import Secured, passed_through, rivals, secured
@@ -44,6 +45,24 @@ def encrypted_hosts(
     hosts = memo.each(("certificates", before.name), certificates, given, partial(_host, certificates=certificates))
     problems += [problem for _, told in (*settled, *through, *hosts) for problem in told]
     return tuple(host for host, _ in hosts), tuple(each for each, _ in through), problems
+
+
+def challenged(hosts: Iterable[VirtualHost], challenges: Iterable[Challenge]) -> tuple[VirtualHost, ...]:
+    """Return the hosts of plain HTTP with the answers that an ACME authority expects of them.
+
+    Each is given by whoever answers for the host: a host of its own would hide it from the routes of a wildcard.
+    """
+    by_host = {each.host: each for each in hosts}
+    answers: dict[str, list[Challenge]] = defaultdict(list)
+    for challenge in challenges:
+        labels = challenge.host.split(".")
+        wildcards = [f"*.{'.'.join(labels[start:])}" for start in range(1, len(labels))]
+        answering = (name for name in (challenge.host, *wildcards, ANY_HOST) if name in by_host)
+        answers[next(answering, challenge.host)].append(challenge)
+    for host, given in answers.items():
+        known = by_host.get(host, VirtualHost(host=host, routes=()))
+        by_host[host] = replace(known, challenges=tuple(sorted(given)))
+    return tuple(each for _, each in sorted(by_host.items()))
 
 
 def _contenders(host: str, claims: list[Claim], certificates: Certificates) -> list[Claim]:

@@ -21,7 +21,7 @@ _ANY_HOST = "*"
 _HTTPS_PORT = 443
 #: Names a virtual host; no host's name has parentheses.
 _ELSEWHERE = "(elsewhere)"
-_MISDIRECTED = 421
+_OK, _MISDIRECTED = 200, 421
 #: Seconds that a client remembers that there is HTTP/3.
 _ALT_SVC_AGE = 86_400
 
@@ -104,6 +104,11 @@ def virtual_host(host: VirtualHost, options: EdgeOptions) -> route_components_pb
     message = route_components_pb2.VirtualHost(name=host.host, domains=[host.host])
     if host.hsts:
         message.response_headers_to_add.append(_overwrite("strict-transport-security", host.hsts))
+    for challenge in host.challenges:
+        answer = message.routes.add()
+        answer.match.path = challenge.path
+        answer.direct_response.status = _OK
+        answer.direct_response.body.inline_string = challenge.answer
     for route in host.routes:
         added = _match(message.routes.add(), route.path)
         if isinstance(route.action, Forward):
