@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,7 +12,9 @@ from support.certificates import Issued
 from support.ports import free_port
 from support.tls_client import Client
 from swarm_xds.app import App, Published
+from swarm_xds.certs.acme import AcmeOptions, AcmeSource
 from swarm_xds.certs.directory import CertificateDirectory
+from swarm_xds.certs.obtain import ObtainingSource
 from swarm_xds.demo.envoy import Envoy
 from swarm_xds.settings import Settings
 from swarm_xds.sources.compose import ComposeSource
@@ -80,6 +82,8 @@ async def tls_world(
     *,
     incremental: bool = True,
     http3: bool = False,
+    http_port: int = 0,
+    acme: AcmeOptions | None = None,
     environ: dict[str, str] | None = None,
 ) -> AsyncIterator[TlsWorld]:
     """Start everything, and end it, whatever happens in between."""
@@ -91,20 +95,25 @@ async def tls_world(
         source="compose",
         files=(folder / "stack.yml",),
         listen="127.0.0.1:0",
-        http_port=free_port(),
+        http_port=http_port or free_port(),
         https_port=free_port(),
         http3=http3,
         certs=folder / "certs",
     )
     published: list[Published] = []
+    directory = CertificateDirectory(folder / "certs")
+    obtaining = None if acme is None else ObtainingSource(AcmeSource(acme), directory)
     app = App(
         settings,
         ComposeSource(settings.files, environ or {}),
-        certificates=CertificateDirectory(folder / "certs"),
+        certificates=obtaining or directory,
+        want=obtaining and obtaining.want,
         on_published=published.append,
     )
     port = await app.start()
-    follow = asyncio.create_task(app.follow())
+    tasks = [asyncio.create_task(app.follow())]
+    if obtaining is not None:
+        tasks.append(asyncio.create_task(obtaining.run()))
     options = BootstrapOptions(
         node="envoy-1", fleet="default", host="127.0.0.1", port=port, admin_port=free_port(), incremental=incremental
     )
@@ -116,7 +125,7 @@ async def tls_world(
         yield TlsWorld(folder, ca, app, envoy, settings, published)
     finally:
         await envoy.stop()
-        follow.cancel()
-        with suppress(asyncio.CancelledError):
-            await follow
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         await app.stop()

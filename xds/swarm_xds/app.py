@@ -7,13 +7,15 @@ import asyncio
 import gc
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 import structlog
 
+from swarm_xds.certs.acme import AcmeSource
 from swarm_xds.certs.base import CertificateSource, CertificatesReading
 from swarm_xds.certs.directory import CertificateDirectory
+from swarm_xds.certs.obtain import ObtainingSource
 from swarm_xds.certs.values import Certificates
 from swarm_xds.certs.withhold import WITHHELD, without_keys
 from swarm_xds.networks.manager import NetworkManager
@@ -76,7 +78,18 @@ class Greeter(SilentObserver):
 
 
 class App:
-    """A control plane: reads, builds, publishes and serves until it is stopped."""
+    """A control plane: reads, builds, publishes and serves until it is stopped.
+
+    Args:
+        settings: The operator's choices.
+        source: Where labels are read.
+        certificates: Where certificates are read; None: there are none.
+        want: Is told the hosts that ask for TLS and name no certificate, at each build; None: nobody is.
+        observer: Is told what happens on the streams, beside the log.
+        limits: Times and sizes of the streams.
+        manager: Brings about the network plan; None: nobody does.
+        on_published: Is told what each reading led to.
+    """
 
     def __init__(
         self,
@@ -84,6 +97,7 @@ class App:
         source: Source,
         *,
         certificates: CertificateSource | None = None,
+        want: Callable[[Iterable[str]], None] | None = None,
         observer: Observer | None = None,
         limits: Limits | None = None,
         manager: NetworkManager | None = None,
@@ -91,6 +105,7 @@ class App:
     ) -> None:
         self._source = source
         self._certificates = certificates
+        self._want = want
         self._carries_keys = settings.carries_keys
         self._manager = manager
         self._pipeline = Pipeline(settings.edge, settings.default_fleet, settings.networks)
@@ -153,6 +168,8 @@ class App:
         build = self._pipeline.build(swarm.state, problems, certificates.certificates)
         changed = _changed(self.publisher.latest, build.snapshots)
         self.publisher.publish(build.snapshots)
+        if self._want is not None:
+            self._want(host for fleet in build.model.fleets for host in fleet.uncertified)
         if self._manager is not None and build.networks is not None:
             self._manager.want(build.networks, swarm.state)
         seconds = time.perf_counter() - started
@@ -204,12 +221,21 @@ async def serve(settings: Settings) -> None:
     manager = None
     if settings.networks is not None:
         manager = NetworkManager(find_endpoints(settings.docker_host), settings.network_timings)
-    certificates = CertificateDirectory(settings.certs) if settings.certs is not None else None
-    app = App(settings, make_source(settings), certificates=certificates, manager=manager)
+    directory = CertificateDirectory(settings.certs) if settings.certs is not None else None
+    obtaining = ObtainingSource(AcmeSource(settings.acme), directory) if settings.acme is not None else None
+    app = App(
+        settings,
+        make_source(settings),
+        certificates=directory if obtaining is None else obtaining,
+        want=None if obtaining is None else obtaining.want,
+        manager=manager,
+    )
     await app.start()
     try:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(app.follow())
+            if obtaining is not None:
+                tasks.create_task(obtaining.run())
             if manager is not None:
                 tasks.create_task(manager.run())
     finally:

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from swarm_xds.certs.acme.options import LETS_ENCRYPT, AcmeOptions
 from swarm_xds.labels import Via
 from swarm_xds.model import EdgeOptions
 from swarm_xds.networks.memory import NetworkTimings
@@ -86,6 +87,19 @@ class Settings(BaseModel):
     certs: Path | None = Field(
         None, description="Directory of certificates and keys, followed as it changes; hosts that they name have TLS."
     )
+    acme_folder: Path | None = Field(
+        None,
+        description="Folder for ACME, shared by all replicas: hosts that ask for TLS and have no certificate get one.",
+    )
+    acme_terms_agreed: bool = Field(
+        default=False, description="You agree to the terms of service of the ACME authority; nothing is ordered before."
+    )
+    acme_email: str = Field("", description="Where the ACME authority may write to.")
+    acme_directory: str = Field(LETS_ENCRYPT, min_length=1, description="Directory URL of the ACME authority.")
+    acme_ca: Path | None = Field(
+        None,
+        description="PEM file with whom to trust as the ACME authority's web server; none: the public authorities.",
+    )
     insecure_xds_secrets: bool = Field(
         default=False,
         description="Stream private keys also where xDS is not encrypted: who reaches the port, or listens, has them.",
@@ -123,7 +137,7 @@ class Settings(BaseModel):
             raise ValueError("not an address and a port, such as 127.0.0.1:18000")
         return value
 
-    @field_validator("certs", mode="before")
+    @field_validator("certs", "acme_folder", "acme_ca", mode="before")
     @classmethod
     def _given_folder(cls, value: object) -> object:
         """Take an empty text for none, as an environment has it."""
@@ -133,6 +147,19 @@ class Settings(BaseModel):
     def carries_keys(self) -> bool:
         """Whether private keys may go out over xDS: to this machine alone, or where that is asked for by name."""
         return self.insecure_xds_secrets or _is_loopback(self.listen)
+
+    @property
+    def acme(self) -> AcmeOptions | None:
+        """The settings that shape ACME; None where nothing is ordered."""
+        if self.acme_folder is None:
+            return None
+        return AcmeOptions(
+            folder=self.acme_folder,
+            terms_agreed=self.acme_terms_agreed,
+            email=self.acme_email,
+            directory=self.acme_directory,
+            ca=self.acme_ca,
+        )
 
     @property
     def edge(self) -> EdgeOptions:

@@ -18,9 +18,12 @@ WITHHELD = Problem(
 
 def without_keys(certificates: Certificates) -> Certificates:
     """Return certificates of which none can be served, with the reason."""
-    return Certificates(
+    return replace(
+        certificates,
+        certificates=(),
+        default=None,
         materials=tuple(
             replace(each, key=None, reason=_REASON) if each.chain is not None or each.key is not None else each
             for each in certificates.materials
-        )
+        ),
     )

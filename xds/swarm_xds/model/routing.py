@@ -182,6 +182,7 @@ class Fleet:
         secure_hosts: Of the HTTPS listener, sorted by host.
         passthroughs: Sorted by host; none is a secure host too.
         default_certificate: For clients that name no host, or one that nobody claims.
+        uncertified: Hosts that ask for TLS and name no certificate, sorted; a wildcard is none of them.
     """
 
     name: str
@@ -190,6 +191,7 @@ class Fleet:
     secure_hosts: tuple[SecureHost, ...] = ()
     passthroughs: tuple[Passthrough, ...] = ()
     default_certificate: Certificate | None = None
+    uncertified: tuple[str, ...] = ()
 
     @property
     def hosts(self) -> frozenset[str]:

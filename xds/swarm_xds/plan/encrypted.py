@@ -47,6 +47,17 @@ def encrypted_hosts(
     return tuple(host for host, _ in hosts), tuple(each for each, _ in through), problems
 
 
+def uncertified(secure: Mapping[str, list[Claim]]) -> tuple[str, ...]:
+    """Return the hosts that labels ask TLS for without naming a certificate."""
+    return tuple(
+        host
+        for host, claims in sorted(secure.items())
+        if not host.startswith(ANY_HOST)
+        and any(claim.tls.label for claim in claims)
+        and not any(claim.tls.cert for claim in claims)
+    )
+
+
 def challenged(hosts: Iterable[VirtualHost], challenges: Iterable[Challenge]) -> tuple[VirtualHost, ...]:
     """Return the hosts of plain HTTP with the answers that an ACME authority expects of them.
 

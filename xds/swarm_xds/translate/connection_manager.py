@@ -20,6 +20,7 @@ from swarm_xds.translate import names
 from swarm_xds.translate.cluster import ads
 from swarm_xds.translate.wire import milliseconds, packed
 
+_EQUAL = accesslog_pb2.ComparisonFilter.EQ
 # Bytes and counts as Envoy's edge best practices have them.
 _STREAM_WINDOW = 65_536
 _CONNECTION_WINDOW = 1_048_576
@@ -105,8 +106,20 @@ def _local_replies(options: EdgeOptions) -> hcm_pb2.LocalReplyConfig:
         header=base_pb2.HeaderValue(key="retry-after", value=str(options.retry_after)),
         append_action=base_pb2.HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD,
     )
+    # The answer to an ACME authority has a body of its own.
+    good = accesslog_pb2.StatusCodeFilter(comparison=accesslog_pb2.ComparisonFilter(op=_EQUAL))
+    good.comparison.value.default_value = 200
+    good.comparison.value.runtime_key = "swarm_xds.good_answer"
+    as_it_is = substitution_format_string_pb2.SubstitutionFormatString(
+        text_format_source=base_pb2.DataSource(inline_string="%LOCAL_REPLY_BODY%")
+    )
     return hcm_pb2.LocalReplyConfig(
-        mappers=[hcm_pb2.ResponseMapper(filter=no_task, headers_to_add=[retry_after])],
+        mappers=[
+            hcm_pb2.ResponseMapper(filter=no_task, headers_to_add=[retry_after]),
+            hcm_pb2.ResponseMapper(
+                filter=accesslog_pb2.AccessLogFilter(status_code_filter=good), body_format_override=as_it_is
+            ),
+        ],
         # By itself it tells why a task was not reached.
         body_format=substitution_format_string_pb2.SubstitutionFormatString(
             text_format_source=base_pb2.DataSource(inline_string="%RESPONSE_CODE%\n")
