@@ -100,6 +100,8 @@ def test_wrong_use_is_told(place: Place, tmp_path: Path) -> None:
     """Keys where there are none to print; a directory that is not there; a file that cannot be written."""
     assert command("translate", *place.args, "--print-private-keys").returncode == 2
     assert command("translate", *place.args, "--static", "--https-port", "80").returncode == 2
+    twice = command("serve", "--source", "compose", str(place.stack), "--https-port", "80")
+    assert (twice.returncode, "same as http_port" in twice.stderr) == (2, True)
     missing = command("translate", str(place.stack), "--certs", str(tmp_path / "nowhere"))
     assert (missing.returncode, "nowhere" in missing.stderr) == (1, True)
     unwritable = command("translate", *place.args, "--static", "--output", str(tmp_path / "no" / "envoy.yaml"))

@@ -156,6 +156,17 @@ def test_every_secret_that_is_referred_to_is_there_and_no_other() -> None:
         snapshot(replace(whole, routes=routes), Memo())
 
 
+def test_nothing_that_is_built_shows_a_key() -> None:
+    """Not a model, its messages or a snapshot, nor a resource by itself."""
+    model = secured(certificate("a"))
+    whole = translate(model, OPTIONS, Memo())
+    built = snapshot(whole, Memo())
+    resource = built.of(SECRET)["certificate/a"]
+    assert b"PRIVATE KEY" in resource.value
+    for each in (model, whole, built, resource, list(built.of(SECRET).values())):
+        assert "PRIVATE KEY" not in repr(each)
+
+
 def test_a_rotation_changes_one_secret_and_nothing_else() -> None:
     """Not the listener, nor a cluster: what refers to a secret does so by the name of its host."""
     memo = Memo()

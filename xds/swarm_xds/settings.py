@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from swarm_xds.certs.acme.options import LETS_ENCRYPT, AcmeOptions
 from swarm_xds.labels import Via
@@ -142,6 +142,13 @@ class Settings(BaseModel):
     def _given_folder(cls, value: object) -> object:
         """Take an empty text for none, as an environment has it."""
         return None if value == "" else value
+
+    @field_validator("https_port")
+    @classmethod
+    def _apart(cls, value: int, info: ValidationInfo) -> int:
+        if value == info.data.get("http_port"):
+            raise ValueError("the same as http_port: one Envoy cannot listen twice on one port")
+        return value
 
     @property
     def carries_keys(self) -> bool:

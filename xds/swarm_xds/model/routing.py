@@ -194,6 +194,14 @@ class Fleet:
     uncertified: tuple[str, ...] = ()
 
     @property
+    def default(self) -> Certificate | None:
+        """The default certificate, if no catch-all is served over TLS in another way."""
+        claimed = any(each.host == "*" for each in self.secure_hosts) or any(
+            each.host == "*" for each in self.passthroughs
+        )
+        return None if claimed else self.default_certificate
+
+    @property
     def hosts(self) -> frozenset[str]:
         """Every host that somebody claims, however it is served."""
         return frozenset(

@@ -101,7 +101,7 @@ def _never_plain(tls: TlsIntent) -> bool:
 def _redirects(service: Service, route: RouteIntent) -> Iterator[tuple[Entry, str, Claim]]:
     for redirect in route.redirects:
         # One that is asked for over HTTPS asks for TLS.
-        tls = route.tls
+        tls = TlsIntent() if route.tls.passthrough else route.tls
         if redirect.scheme == "https" and not tls.label:
             tls = replace(tls, label=route.redirects_label)
         claim = Claim(
@@ -112,7 +112,7 @@ def _redirects(service: Service, route: RouteIntent) -> Iterator[tuple[Entry, st
             source=service.source,
             path=redirect.path,
             redirect=_target(redirect),
-            tls=TlsIntent() if tls.passthrough else tls,
+            tls=tls,
         )
         if redirect.scheme != "https":
             yield Entry.PLAIN, redirect.host, claim

@@ -89,14 +89,19 @@ def rivals(host: str, secure: list[Claim], passing: list[Claim]) -> tuple[bool, 
     """
     if not secure or not passing:
         return bool(passing), ()
-    oldest = min((*secure, *passing), key=lambda claim: claim.seniority)
+    # Of one service's own, a redirect does not take the connections of its tasks away.
+    oldest = min((*secure, *passing), key=lambda claim: (claim.created, claim.service, claim not in passing))
     if oldest in passing:
         what, losers = "passed through", [claim for claim in secure if claim.tls.label]
     else:
         what, losers = "ended at the edge", passing
-    reason = f"the TLS of {host} is {what} for the older service {oldest.service}, so this claim has no effect there"
     cure = "use another host, or give both services the same labels"
-    return oldest in passing, tuple(conflict(claim, Severity.ERROR, reason, cure) for claim in losers)
+    told = []
+    for claim in losers:
+        whose = "this service's own route" if claim.service == oldest.service else f"the older service {oldest.service}"
+        reason = f"the TLS of {host} is {what} for {whose}, so this claim has no effect there"
+        told.append(conflict(claim, Severity.ERROR, reason, cure))
+    return oldest in passing, tuple(told)
 
 
 def _client_ca(claim: Claim) -> tuple[str, str] | None:

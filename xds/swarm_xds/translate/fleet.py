@@ -1,6 +1,6 @@
 """All messages of one fleet."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 from envoy.config.cluster.v3 import cluster_pb2
@@ -36,7 +36,7 @@ class FleetMessages:
     routes: tuple[route_pb2.RouteConfiguration, ...]
     clusters: tuple[cluster_pb2.Cluster, ...]
     endpoints: tuple[endpoint_pb2.ClusterLoadAssignment, ...]
-    secrets: tuple[secret_pb2.Secret, ...]
+    secrets: tuple[secret_pb2.Secret, ...] = field(repr=False)
 
 
 def translate(fleet: Fleet, options: EdgeOptions, memo: Memo) -> FleetMessages:

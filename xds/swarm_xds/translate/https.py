@@ -78,7 +78,7 @@ class Chains:
         ended = [Chain.of(each) for each in fleet.secure_hosts if each.tls.certificate is not None]
         passed = fleet.passthroughs
         hosts = {*(each.host for each in ended), *(each.host for each in passed)}
-        if ANY_HOST not in hosts and fleet.default_certificate is not None:
+        if fleet.default is not None:
             ended.append(Chain(ANY_HOST))
             hosts.add(ANY_HOST)
         if not hosts and not fleet.secure_hosts:

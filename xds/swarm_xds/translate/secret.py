@@ -25,8 +25,8 @@ def secrets(fleet: Fleet) -> Iterator[tuple[str, Certificate | bytes]]:
         yield names.certificate(secure.host), secure.tls.certificate
         if secure.tls.client_ca is not None:
             yield names.client_ca(secure.host), secure.tls.client_ca
-    if fleet.default_certificate is not None and not any(each.host == _NO_HOST for each in fleet.secure_hosts):
-        yield names.certificate(_NO_HOST), fleet.default_certificate
+    if fleet.default is not None:
+        yield names.certificate(_NO_HOST), fleet.default
     for backend in fleet.backends:
         if backend.tls is not None and backend.tls.authorities is not None:
             yield names.backend_ca(backend.name), backend.tls.authorities
