@@ -35,8 +35,8 @@ class Task(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, name: str, folder: Path, certificate: Issued | None = None) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+    def __init__(self, name: str, folder: Path, certificate: Issued | None = None, address: str = "127.0.0.1") -> None:
+        super().__init__((address, 0), _Handler)
         self.name = name
         #: The name that the last client asked for.
         self.sni: str | None = None

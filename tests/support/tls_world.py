@@ -122,7 +122,11 @@ async def tls_world(
         await envoy.start()
         async with asyncio.timeout(10):
             await app.publisher.answered()
-        yield TlsWorld(folder, ca, app, envoy, settings, published)
+            world = TlsWorld(folder, ca, app, envoy, settings, published)
+            # A listener is accepted before it has its secrets.
+            while (await world.stats("total_listeners_warming"))["listener_manager.total_listeners_warming"]:
+                await asyncio.sleep(0.01)
+        yield world
     finally:
         await envoy.stop()
         for task in tasks:
