@@ -4,6 +4,9 @@
 #
 #   XDS_HOST         name or address of the control plane (required)
 #   XDS_PORT         its port (18000)
+#   XDS_CA, XDS_CERT, XDS_KEY
+#                    files for TLS with the control plane: whom to trust, this Envoy's certificate and its key. Followed as
+#                    they change. All three or none: without them nothing is encrypted
 #   FLEET            which services' routes this Envoy gets: label service_cluster (default)
 #   NODE_ID          name of this Envoy in logs and in the control plane (the container's host name)
 #   ADMIN_PORT       port of the admin interface on 127.0.0.1 (9901)
@@ -38,6 +41,20 @@ name() {
   esac
 }
 
+# A file that is there, whose name needs no quoting either.
+file() {
+  eval "value=\$$1"
+  case $value in
+    /*) ;;
+    '') fail "$1 is not set: TLS needs all of XDS_CA, XDS_CERT and XDS_KEY" ;;
+    *) fail "$1=\"$value\": not a whole path, from / on" ;;
+  esac
+  case $value in
+    *[!A-Za-z0-9._/-]*) fail "$1=\"$value\": only letters, digits and . _ / - may stand in a path" ;;
+  esac
+  [ -r "$value" ] || fail "$1=\"$value\": no such file, or not for this user"
+}
+
 number() {
   eval "value=\$$1"
   case $value in
@@ -46,7 +63,8 @@ number() {
   if [ "$value" -gt "$2" ]; then fail "$1=$value: the highest possible is $2"; fi
 }
 
-: "${XDS_HOST:=}" "${XDS_PORT:=18000}" "${FLEET:=default}" "${NODE_ID:=$(hostname)}" "${ADMIN_PORT:=9901}"
+: "${XDS_HOST:=}" "${XDS_PORT:=18000}" "${XDS_CA:=}" "${XDS_CERT:=}" "${XDS_KEY:=}"
+: "${FLEET:=default}" "${NODE_ID:=$(hostname)}" "${ADMIN_PORT:=9901}"
 : "${HEAP_BYTES:=1073741824}" "${MAX_CONNECTIONS:=50000}" "${DRAIN_SECONDS:=30}" "${LOG_LEVEL:=info}"
 : "${PREDRAIN_SECONDS:=5}" "${DRAIN_LIMIT_SECONDS:=30}" "${BOOTSTRAP:=/etc/envoy/bootstrap.yaml}"
 
@@ -65,9 +83,18 @@ case $LOG_LEVEL in
   trace | debug | info | warning | error | critical | off) ;;
   *) fail "LOG_LEVEL=\"$LOG_LEVEL\": not one of trace, debug, info, warning, error, critical, off" ;;
 esac
+if [ "$XDS_CA$XDS_CERT$XDS_KEY" ]; then
+  file XDS_CA
+  file XDS_CERT
+  file XDS_KEY
+  case ${TMPDIR:-/tmp} in
+    *[!A-Za-z0-9._/-]*) fail "TMPDIR=\"$TMPDIR\": only letters, digits and . _ / - may stand in a path" ;;
+  esac
+fi
 [ -r "$BOOTSTRAP" ] || fail "BOOTSTRAP=\"$BOOTSTRAP\": no such file"
 
-config=${TMPDIR:-/tmp}/envoy-bootstrap.yaml
+XDS_SECRETS=${TMPDIR:-/tmp}
+config=$XDS_SECRETS/envoy-bootstrap.yaml
 set -- --config-path "$config" --drain-time-s "$DRAIN_SECONDS" --log-level "$LOG_LEVEL" "$@"
 # In a container Envoy is replaced, never restarted in place; so no shared memory is needed either.
 set -- --disable-hot-restart "$@"
@@ -75,6 +102,28 @@ for key in XDS_HOST XDS_PORT FLEET NODE_ID ADMIN_PORT HEAP_BYTES MAX_CONNECTIONS
   eval "value=\$$key"
   script="${script:-}s|\${$key}|$value|g;"
 done
+# Each file of its own, since Envoy takes one secret from a file; the folder is watched, in which links may be set anew.
+secret() {
+  echo 'resources:'
+  echo '- "@type": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret'
+  echo "  name: $1"
+}
+if [ "$XDS_CA" ]; then
+  script="${script}s|#tls ||;s|\${XDS_SECRETS}|$XDS_SECRETS|g;"
+  {
+    secret xds_certificate
+    echo "  tls_certificate:"
+    echo "    certificate_chain: {filename: $XDS_CERT}"
+    echo "    private_key: {filename: $XDS_KEY}"
+    echo "    watched_directory: {path: $(dirname "$XDS_CERT")}"
+  } >"$XDS_SECRETS/xds_certificate.yaml"
+  {
+    secret xds_authorities
+    echo "  validation_context:"
+    echo "    trusted_ca: {filename: $XDS_CA}"
+    echo "    watched_directory: {path: $(dirname "$XDS_CA")}"
+  } >"$XDS_SECRETS/xds_authorities.yaml"
+fi
 sed "$script" "$BOOTSTRAP" >"$config"
 
 # Each takes two seconds at most.

@@ -10,7 +10,7 @@ from support import golden
 from swarm_xds.cli.main import app
 from swarm_xds.problem import Severity
 
-STACKS = [case for case in golden.cases() if golden.inputs(case)[0].suffix == ".yml"]
+STACKS = [case for case in golden.cases() if all(path.suffix == ".yml" for path in golden.inputs(case))]
 
 
 @pytest.mark.parametrize("case", STACKS, ids=lambda case: case.name)

@@ -110,7 +110,7 @@ def test_the_stack_marks_its_fleet_and_needs_no_virtual_address() -> None:
     assert edge["deploy"]["labels"] == {"swarm-xds.fleet": "default"}
     assert edge["environment"]["XDS_HOST"] in stack["services"]
     assert {each["deploy"]["endpoint_mode"] for each in (edge, control_plane)} == {"dnsrr"}
-    assert [port["mode"] for port in edge["ports"]] == ["host"]
+    assert [(port["target"], port["mode"]) for port in edge["ports"]] == [(80, "host"), (443, "host")]
     assert set(control_plane["networks"]) == {"control"}
 
 

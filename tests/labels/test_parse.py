@@ -60,6 +60,7 @@ def test_the_whole_of_a_route() -> None:
         RouteIntent(
             fleet="internal",
             hosts=("*", "a.example", "b.example"),
+            tls_hosts=("*", "a.example", "b.example"),
             path="/app",
             strip_prefix=True,
             backend=BackendIntent(

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from swarm_xds.labels import values
-from swarm_xds.labels.intent import BackendMode, Redirect
+from swarm_xds.labels.intent import BackendMode, Redirect, TlsVersion
 from swarm_xds.labels.values import BadValueError
 
 
@@ -30,6 +30,13 @@ from swarm_xds.labels.values import BadValueError
         (values.boolean, "T", True),
         (values.boolean, "0", False),
         (values.cookie, "__Host-id", "__Host-id"),
+        (values.secret, " stack_site.crt-2 ", "stack_site.crt-2"),
+        (values.secret, "example.org/fullchain.pem", "example.org/fullchain.pem"),
+        (values.tls_version, "1.3", TlsVersion.TLS_1_3),
+        (values.tls_version, "TLSv1.2", TlsVersion.TLS_1_2),
+        (values.hsts, "true", "max-age=31536000"),
+        (values.hsts, "0", "max-age=0"),
+        (values.hsts, "max-age=5; includeSubDomains; preload", "max-age=5; includeSubDomains; preload"),
         (values.count, "0", 0),
         (values.count, "1000000", 1_000_000),
         (values.duration, "10", 10_000),
@@ -69,6 +76,13 @@ def test_good_values(parse: Callable[[str], Any], text: str, value: object) -> N
         (values.duration, "9" * 5_000, "not a duration"),
         (values.duration, "0.0001ms", "longer than nothing"),
         (values.name, "-x", "not a name"),
+        (values.secret, "../site.key", "not the name"),
+        (values.secret, "a/../b", "not the name"),
+        (values.secret, "x" * 300, "not the name"),
+        (values.tls_version, "TLSv1", "older than TLS 1.2"),
+        (values.tls_version, "2", "not a version"),
+        (values.hsts, "max-age=1\r\nx: y", "not a value"),
+        (values.hsts, "includeSubDomains", "not a value"),
         (values.boolean, "on", "true"),
         (values.choice(BackendMode), "dns", "task, vip"),
     ],

@@ -1,6 +1,7 @@
 """What holds for every swarm and every label, tried with many."""
 
 import random
+import time
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import TypeVar
@@ -9,16 +10,21 @@ from envoy.config.cluster.v3 import cluster_pb2
 from envoy.config.endpoint.v3 import endpoint_pb2
 from envoy.config.listener.v3 import listener_pb2
 from envoy.config.route.v3 import route_pb2
+from envoy.extensions.transport_sockets.tls.v3 import secret_pb2
 from hypothesis import given
 from hypothesis import strategies as st
 
+from support.certificates import authority
 from support.swarms import LABELS, NETWORKS, NODES, changes, swarms
+from swarm_xds.certs.check import read
+from swarm_xds.certs.hold import Held, hold
+from swarm_xds.certs.values import Certificates
 from swarm_xds.memo import Memo
 from swarm_xds.model import EdgeOptions, Fleet, RoutingModel
 from swarm_xds.networks.plan import NetworkOptions, RelayOptions
 from swarm_xds.pipeline import Build, Pipeline
 from swarm_xds.problem import Kind, Problem
-from swarm_xds.snapshot import ADS_ORDER, CLUSTER, ENDPOINT, LISTENER, ROUTE
+from swarm_xds.snapshot import ADS_ORDER, CLUSTER, ENDPOINT, LISTENER, ROUTE, SECRET
 from swarm_xds.swarm import Service, SwarmState, Task
 
 T = TypeVar("T")
@@ -28,7 +34,24 @@ KINDS = {
     ENDPOINT: endpoint_pb2.ClusterLoadAssignment,
     LISTENER: listener_pb2.Listener,
     ROUTE: route_pb2.RouteConfiguration,
+    SECRET: secret_pb2.Secret,
 }
+
+
+CA = authority()
+
+
+def _certificates() -> Certificates:
+    """Return what the labels may name, and what names hosts that no label has a certificate for."""
+    site, net = CA.issue("app.example.org", "www.example.org"), CA.issue("*.example.net")
+    files = {"site.crt": site.cert, "site.key": site.key, "wild.pem": CA.issue("*.example.org").pair}
+    files |= {"clients.pem": CA.cert, "lost.crt": CA.issue("app.example.org").cert}
+    checked = {name: read(name, content) for name, content in (files | {"net.pem": net.pair}).items()}
+    made = hold(Held(), checked, time.time()).certificates
+    return replace(made, certificates=tuple(each for each in made.certificates if each.name == "net.pem"))
+
+
+CERTIFICATES = _certificates()
 
 
 def pipeline() -> Pipeline:
@@ -49,7 +72,7 @@ def bytes_of(build: Build) -> dict[tuple[str, str, str], bytes]:
 @given(swarms())
 def test_no_label_is_too_much(state: SwarmState) -> None:
     """Nothing raises, everything parses, and every problem is one line that can be printed."""
-    build = pipeline().build(state)
+    build = pipeline().build(state, (), CERTIFICATES)
     assert not [problem for problem in build.problems if problem.kind is Kind.NOT_TRANSLATED]
     for (_, type_url, name), value in bytes_of(build).items():
         message = KINDS[type_url].FromString(value)
@@ -75,9 +98,9 @@ def test_order_changes_nothing(state: SwarmState, chance: random.Random) -> None
         for each in state.services
     ]
     other = replace(state, services=shuffled(services), networks=shuffled(state.networks), nodes=shuffled(state.nodes))
-    assert bytes_of(pipeline().build(state)) == bytes_of(pipeline().build(other))
-    assert pipeline().build(state).problems == pipeline().build(other).problems
-    assert pipeline().build(state).networks == pipeline().build(other).networks
+    assert bytes_of(pipeline().build(state, (), CERTIFICATES)) == bytes_of(pipeline().build(other, (), CERTIFICATES))
+    assert pipeline().build(state, (), CERTIFICATES).problems == pipeline().build(other, (), CERTIFICATES).problems
+    assert pipeline().build(state, (), CERTIFICATES).networks == pipeline().build(other, (), CERTIFICATES).networks
 
 
 def victim(name: str, host: str, path: str = "/") -> Service:
@@ -97,7 +120,8 @@ def served(model: RoutingModel) -> tuple[object, ...]:
     default: Fleet = next(fleet for fleet in model.fleets if fleet.name == "default")
     names = {each.name for each in VICTIMS}
     hosts = [each for each in default.virtual_hosts if each.host.endswith(".example.net")]
-    return (hosts, [each for each in default.backends if each.service in names])
+    secure = [each for each in default.secure_hosts if each.host.endswith(".example.net")]
+    return (hosts, secure, [each for each in default.backends if each.service in names])
 
 
 ALONE = SwarmState(services=VICTIMS, networks=NETWORKS, nodes=NODES)
@@ -108,8 +132,8 @@ def test_no_service_changes_the_route_of_another(state: SwarmState) -> None:
     """Whatever the labels of others are, these services are served as if they were alone."""
     together = replace(state, services=(*state.services, *VICTIMS), fleet_networks=None, fleet_services=())
     problems: tuple[Problem, ...]
-    build = pipeline().build(together)
-    assert served(build.model) == served(pipeline().build(ALONE).model)
+    build = pipeline().build(together, (), CERTIFICATES)
+    assert served(build.model) == served(pipeline().build(ALONE, (), CERTIFICATES).model)
     problems = tuple(problem for problem in build.problems if problem.service in {"v1", "v2", "v3"})
     assert not problems
 
@@ -121,7 +145,7 @@ def test_what_is_remembered_makes_no_difference(data: st.DataObject) -> None:
     state = data.draw(swarms(3))
     for _ in range(4):
         cold._memo = Memo()
-        builds = warm.build(state), cold.build(state)
+        builds = warm.build(state, (), CERTIFICATES), cold.build(state, (), CERTIFICATES)
         assert bytes_of(builds[0]) == bytes_of(builds[1])
         assert builds[0].problems == builds[1].problems
         assert builds[0].model == builds[1].model
@@ -134,15 +158,15 @@ def test_bad_labels_keep_the_last_good_form_or_leave_it_out(labels: dict[str, st
     """After any change of labels a route is what the new ones say, or what it was, or gone; and it recovers."""
     service = VICTIMS[0]
     kept = pipeline()
-    before = kept.build(ALONE).model
+    before = kept.build(ALONE, (), CERTIFICATES).model
     bad = replace(service, labels=tuple(sorted((dict(service.labels) | labels).items())))
     state = replace(ALONE, services=(bad, *VICTIMS[1:]))
-    routes = by_path(kept.build(state).model)
-    fresh = by_path(pipeline().build(state).model)
+    routes = by_path(kept.build(state, (), CERTIFICATES).model)
+    fresh = by_path(pipeline().build(state, (), CERTIFICATES).model)
     old = by_path(before)
     for place, route in routes.items():
         assert route in (fresh.get(place), old.get(place))
-    assert kept.build(ALONE).model == before
+    assert kept.build(ALONE, (), CERTIFICATES).model == before
 
 
 def by_path(model: RoutingModel) -> dict[tuple[str, str, str], object]:
@@ -152,4 +176,9 @@ def by_path(model: RoutingModel) -> dict[tuple[str, str, str], object]:
         for fleet in model.fleets
         for host in fleet.virtual_hosts
         for route in host.routes
+    } | {
+        (fleet.name, f"https://{host.host}", route.path): route
+        for fleet in model.fleets
+        for host in fleet.secure_hosts
+        for route in host.virtual_host.routes
     }

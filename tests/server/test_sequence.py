@@ -349,3 +349,56 @@ def test_types_outside_the_order_are_to_be_had_at_any_time() -> None:
     assert view is not None
     assert len(view) == 0
     assert client.sequence.step is Step.ADDING
+
+
+def with_secrets(secrets: dict[str, bytes], *, listeners: int = 1) -> Snapshot:
+    """A snapshot with a cluster, secrets, and a listener that may name them."""
+    made = target("a").resources
+    return Snapshot(
+        {
+            **made,
+            SECRET: Resources(Resource.of(name, value) for name, value in secrets.items()),
+            LISTENER: Resources([Resource.of("edge", f"edge{listeners}".encode())]),
+        }
+    )
+
+
+TYPES = (CLUSTER, ENDPOINT, SECRET, LISTENER, ROUTE)
+
+
+def test_a_secret_comes_before_the_listener_that_names_it(variant: str) -> None:
+    """And before the answer to a cluster that does: Envoy withholds that until it has the secret."""
+    client = Client(variant, *TYPES)
+    client.sequence.retarget(with_secrets({"s": b"1"}))
+    assert client.pump()[:3] == ["Cluster:a", "ClusterLoadAssignment:a", "Secret:s"]
+    assert client.answer(CLUSTER)[:1] == ["Listener:edge"]
+
+
+def test_a_rotation_waits_for_nothing_and_sends_one_secret(variant: str) -> None:
+    """No listener and no cluster with it."""
+    client = Client(variant, *TYPES)
+    settle(client, with_secrets({"s": b"1", "t": b"1"}))
+    client.sequence.retarget(with_secrets({"s": b"2", "t": b"1"}))
+    assert client.pump() == ["Secret:s"]
+
+
+def test_a_secret_goes_after_the_listener_that_named_it(variant: str) -> None:
+    """Not before the client has accepted the listener without it."""
+    client = Client(variant, *TYPES)
+    settle(client, with_secrets({"s": b"1", "t": b"1"}))
+    client.sequence.retarget(with_secrets({"t": b"1"}, listeners=2))
+    assert client.pump() == ["Listener:edge"]
+    assert "s" in (client.sequence.view(SECRET) or {})
+    client.answer(LISTENER)
+    assert "s" not in (client.sequence.view(SECRET) or {})
+
+
+def settle(client: Client, snapshot: Snapshot) -> None:
+    """Have the client take all of a snapshot."""
+    client.sequence.retarget(snapshot)
+    client.pump()
+    while any(client.due.values()):
+        for type_url in TYPES:
+            while client.due.get(type_url):
+                client.answer(type_url)
+    client.log.clear()

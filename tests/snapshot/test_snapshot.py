@@ -1,17 +1,36 @@
 """A snapshot is whole, its versions follow from its bytes, and what is unchanged is the same object."""
 
+import time
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
+from support.certificates import authority
+from swarm_xds.certs.check import read
+from swarm_xds.certs.hold import Held, hold
+from swarm_xds.certs.values import Certificate
 from swarm_xds.memo import Memo
-from swarm_xds.model import Backend, BackendShare, EdgeOptions, Endpoint, Fleet, Forward, Route, VirtualHost
+from swarm_xds.model import (
+    Backend,
+    BackendShare,
+    EdgeOptions,
+    Endpoint,
+    Fleet,
+    Forward,
+    Route,
+    SecureHost,
+    ServerTls,
+    UpstreamTls,
+    VirtualHost,
+)
 from swarm_xds.snapshot import (
     ADS_ORDER,
     CLUSTER,
     ENDPOINT,
     LISTENER,
     ROUTE,
+    SECRET,
     InconsistentError,
     Resource,
     Resources,
@@ -104,6 +123,57 @@ def test_a_reference_that_leads_nowhere_is_found(broken: FleetMessages, name: st
     """Such a snapshot is never published; the message names what is missing."""
     with pytest.raises(InconsistentError, match=rf"\['{name}'\]"):
         snapshot(broken, Memo())
+
+
+CA = authority()
+
+
+def certificate(*hosts: str) -> Certificate:
+    """Return a certificate for hosts."""
+    made = hold(Held(), {"site.pem": read("site.pem", CA.issue(*hosts).pair)}, time.time())
+    return made.certificates.certificates[0]
+
+
+def secured(served: Certificate, **tls: Any) -> Fleet:
+    """Return a fleet with a host over TLS, whose tasks speak TLS too, through a relay."""
+    plain = fleet("a")
+    host = SecureHost(virtual_host=plain.virtual_hosts[0], tls=ServerTls(certificate=served, **tls))
+    backend = replace(plain.backends[0], relayed=True, tls=UpstreamTls(authorities=CA.cert))
+    return replace(plain, secure_hosts=(host,), backends=(backend,))
+
+
+def test_every_secret_that_is_referred_to_is_there_and_no_other() -> None:
+    """Of listeners and of clusters, also inside of the way through a relay."""
+    whole = translate(secured(certificate("a"), client_ca=CA.cert), replace(OPTIONS, http3=True), Memo())
+    assert {each.name for each in whole.secrets} == {"certificate/a", "client-ca/a", "backend-ca/a"}
+    snapshot(whole, Memo())
+    for number, each in enumerate(whole.secrets):
+        others = whole.secrets[:number] + whole.secrets[number + 1 :]
+        with pytest.raises(InconsistentError, match=rf"secrets differ by \['{each.name}'\]"):
+            snapshot(replace(whole, secrets=others), Memo())
+    routes = tuple(each for each in whole.routes if each.name == "http")
+    with pytest.raises(InconsistentError, match=r"routes differ by \['https/a'\]"):
+        snapshot(replace(whole, routes=routes), Memo())
+
+
+def test_nothing_that_is_built_shows_a_key() -> None:
+    """Not a model, its messages or a snapshot, nor a resource by itself."""
+    model = secured(certificate("a"))
+    whole = translate(model, OPTIONS, Memo())
+    built = snapshot(whole, Memo())
+    resource = built.of(SECRET)["certificate/a"]
+    assert b"PRIVATE KEY" in resource.value
+    for each in (model, whole, built, resource, list(built.of(SECRET).values())):
+        assert "PRIVATE KEY" not in repr(each)
+
+
+def test_a_rotation_changes_one_secret_and_nothing_else() -> None:
+    """Not the listener, nor a cluster: what refers to a secret does so by the name of its host."""
+    memo = Memo()
+    old, new = (made(secured(certificate("a")), memo) for _ in range(2))
+    assert [url for url in ADS_ORDER if old.of(url).version != new.of(url).version] == [SECRET]
+    assert old.of(SECRET)["backend-ca/a"] is new.of(SECRET)["backend-ca/a"]
+    assert old.of(LISTENER)["https"] is new.of(LISTENER)["https"]
 
 
 def test_two_resources_of_one_name_are_refused() -> None:

@@ -22,7 +22,8 @@ from typing import Any, Self
 from urllib.parse import unquote
 
 from support.engine_http import STREAM, Handler, Server
-from support.engine_writes import Answer, WritableSwarm, absent, carried, refused
+from support.engine_secrets import SwarmWithSecrets
+from support.engine_writes import Answer, absent, carried, refused
 
 _API = re.compile(r"^/v1\.\d+(?=/)")
 
@@ -37,7 +38,7 @@ class _Fault:
     method: str = ""
 
 
-class FakeEngine(WritableSwarm):
+class FakeEngine(SwarmWithSecrets):
     """One manager of a swarm.
 
     Attributes:
@@ -174,7 +175,7 @@ class FakeEngine(WritableSwarm):
             case "services" | "configs":
                 return 200, self.listed(kind, filters.get("label", []))
             case "secrets":
-                return 200, b"[]"
+                return 200, self.listed_secrets(filters.get("label", []))
             case "networks" if "label" in filters:
                 raws = [raw for raw in self._networks.values() if set(filters["label"]) <= carried(raw["Labels"] or {})]
                 return 200, json.dumps(raws).encode()
@@ -215,6 +216,10 @@ class FakeEngine(WritableSwarm):
                 return self.write_config(body)
             case "DELETE", ["configs", identifier]:
                 return self.erase_config(identifier)
+            case "POST", ["secrets", "create"]:
+                return self.write_secret(body)
+            case "DELETE", ["secrets", identifier]:
+                return self.erase_secret(identifier)
             case "DELETE", ["networks", identifier]:
                 return self.erase_network(identifier)
             case _:

@@ -24,6 +24,7 @@ _GOOD = st.sampled_from(
         *("/", "/app", "/app/v2", "/a.b+c", "/%61", "task", "vip", "generated", "application", "session", "internal"),
         *("relay", "direct", "host"),
         *("10s", "1m30s", "0s", "3", "http1", "round_robin", "users"),
+        *("site.crt", "site.key", "wild.pem", "clients.pem", "lost.crt", "1.2", "1.3", "required", "none", "max-age=5"),
         "http://old.example.org,http://app.example.org",
         "http://app.example.org,https://app.example.org;https://x.example.org,http://y.example.org",
         "external_route=http://app.example.org,internal_port=8080",

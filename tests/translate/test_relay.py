@@ -4,6 +4,7 @@ import asyncio
 import ipaddress
 import re
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -12,7 +13,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from support.app import Application
+from support.certificates import authority
 from support.ports import free_port
+from support.tls_client import Client, ask_plain
+from support.tls_tasks import Task
+from swarm_xds.model import (
+    Backend,
+    BackendShare,
+    EdgeOptions,
+    Endpoint,
+    Fleet,
+    Forward,
+    Passthrough,
+    Route,
+    UpstreamTls,
+    VirtualHost,
+)
+from swarm_xds.translate import static
 from swarm_xds.translate.relay import authority_pattern, relay, relay_configuration
 
 FLEET, NETWORK = ("127.0.0.0/24",), ("127.7.0.0/16",)
@@ -100,3 +117,51 @@ async def test_a_real_relay_lets_the_fleet_in_and_nobody_out(relay_port: int) ->
         assert "403" in await ask(relay_port, f"GET / HTTP/1.1\r\nhost: {task}\r\n\r\n")
         stranger = await ask(relay_port, f"CONNECT {task} HTTP/1.1\r\nhost: {task}\r\n\r\n", source="127.9.0.1")
         assert stranger == ""
+
+
+@pytest.mark.envoy
+async def test_tls_to_a_task_and_its_own_pass_through_a_relay(
+    relay_port: int, envoy_binary: Path, tmp_path: Path
+) -> None:
+    """An edge verifies the task's certificate through the relay, and passes through what clients speak to it."""
+    ca = authority()
+    options = EdgeOptions(http_port=free_port(), https_port=free_port(), address="127.0.0.1")
+    admin = free_port()
+    with Task("far", tmp_path, ca.issue("far.example.org"), address="127.7.0.9") as task:
+        endpoint = Endpoint("127.7.0.9", task.server_port, via=("127.0.0.1", relay_port))
+        backend = Backend(
+            name="far", service="far", endpoints=(endpoint,), relayed=True, tls=UpstreamTls(authorities=ca.cert)
+        )
+        passed = replace(backend, name="passed", tls=None)
+        route = Route(path="/", action=Forward(backends=(BackendShare("far", 1),)), services=("far",))
+        hosts = ("far.example.org", "wrong.example.org")
+        fleet = Fleet(
+            name="default",
+            virtual_hosts=tuple(VirtualHost(host=host, routes=(route,)) for host in hosts),
+            backends=(backend, passed),
+            passthroughs=(Passthrough(host=hosts[0], backends=(BackendShare("passed", 1),), services=("far",)),),
+        )
+        config = tmp_path / "edge.pb"
+        config.write_bytes(static(fleet, options, admin).SerializeToString())
+        process = await asyncio.create_subprocess_exec(
+            str(envoy_binary), "-c", str(config), "--use-dynamic-base-id", "--concurrency", "1", "-l", "error"
+        )
+        try:
+            async with asyncio.timeout(30):
+                while await _status(admin, "localhost", "/ready") != 200:
+                    await asyncio.sleep(0.01)
+            assert await _status(options.http_port, "far.example.org") == 200
+            assert await _status(options.http_port, "wrong.example.org") == 503
+            client = Client(options.https_port, ca, tmp_path)
+            assert (await asyncio.to_thread(client.ask, "far.example.org")).task == "far"
+        finally:
+            process.terminate()
+            await process.wait()
+
+
+async def _status(port: int, host: str, path: str = "/") -> int:
+    """Return the status of an answer; 0 without one."""
+    try:
+        return (await asyncio.to_thread(ask_plain, port, host, path)).status
+    except OSError:
+        return 0

@@ -7,11 +7,17 @@ import asyncio
 import gc
 import os
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 
 import structlog
 
+from swarm_xds.certs.acme import AcmeSource
+from swarm_xds.certs.base import CertificateSource, CertificatesReading
+from swarm_xds.certs.directory import CertificateDirectory
+from swarm_xds.certs.obtain import ObtainingSource
+from swarm_xds.certs.values import Certificates
+from swarm_xds.certs.withhold import WITHHELD, without_keys
 from swarm_xds.networks.manager import NetworkManager
 from swarm_xds.pipeline import Build, Pipeline
 from swarm_xds.problem import Problem, Severity
@@ -72,19 +78,35 @@ class Greeter(SilentObserver):
 
 
 class App:
-    """A control plane: reads, builds, publishes and serves until it is stopped."""
+    """A control plane: reads, builds, publishes and serves until it is stopped.
+
+    Args:
+        settings: The operator's choices.
+        source: Where labels are read.
+        certificates: Where certificates are read; None: there are none.
+        want: Is told the hosts that ask for TLS and name no certificate, at each build; None: nobody is.
+        observer: Is told what happens on the streams, beside the log.
+        limits: Times and sizes of the streams.
+        manager: Brings about the network plan; None: nobody does.
+        on_published: Is told what each reading led to.
+    """
 
     def __init__(
         self,
         settings: Settings,
         source: Source,
         *,
+        certificates: CertificateSource | None = None,
+        want: Callable[[Iterable[str]], None] | None = None,
         observer: Observer | None = None,
         limits: Limits | None = None,
         manager: NetworkManager | None = None,
         on_published: Callable[[Published], None] = lambda _: None,
     ) -> None:
         self._source = source
+        self._certificates = certificates
+        self._want = want
+        self._carries_keys = settings.carries_keys
         self._manager = manager
         self._pipeline = Pipeline(settings.edge, settings.default_fleet, settings.networks)
         self._on_published = on_published
@@ -114,25 +136,52 @@ class App:
         await self._server.stop(_STOP_GRACE)
 
     async def follow(self) -> None:
-        """Publish what the source reads, for ever."""
-        async for reading in self._source.readings():
-            first = self.publisher.latest is None
-            started = time.perf_counter()
-            build = self._pipeline.build(reading.state, reading.problems)
-            changed = _changed(self.publisher.latest, build.snapshots)
-            self.publisher.publish(build.snapshots)
-            if self._manager is not None and build.networks is not None:
-                self._manager.want(build.networks, reading.state)
-            seconds = time.perf_counter() - started
-            self._tell(reading, build, changed, seconds)
-            self._on_published(Published(reading=reading, build=build, changed=bool(changed), seconds=seconds))
-            if first:
-                # Nearly all that is alive now stays alive: else the collector goes through all of it at times, and a
-                # change waits for it.
-                gc.collect()
-                gc.freeze()
+        """Publish what the sources read, for ever; nothing until each has a first complete reading."""
+        # Of one place: a source goes on when what it has read is served.
+        readings: asyncio.Queue[Reading | CertificatesReading] = asyncio.Queue(maxsize=1)
+        swarm: Reading | None = None
+        certificates = CertificatesReading(certificates=Certificates()) if self._certificates is None else None
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(_feed(self._source.readings(), readings))
+            if self._certificates is not None:
+                tasks.create_task(_feed(self._certificates.readings(), readings))
+            while True:
+                reading = await readings.get()
+                if isinstance(reading, CertificatesReading):
+                    certificates = self._permitted(reading)
+                else:
+                    swarm = reading
+                if swarm is not None and certificates is not None:
+                    self._serve(swarm, certificates, reading.cause)
 
-    def _tell(self, reading: Reading, build: Build, changed: Mapping[str, int], seconds: float) -> None:
+    def _permitted(self, reading: CertificatesReading) -> CertificatesReading:
+        """Return what may go out over this server of it."""
+        if self._carries_keys:
+            return reading
+        return replace(reading, certificates=without_keys(reading.certificates), problems=(*reading.problems, WITHHELD))
+
+    def _serve(self, swarm: Reading, certificates: CertificatesReading, cause: str) -> None:
+        """Build and publish."""
+        first = self.publisher.latest is None
+        started = time.perf_counter()
+        problems = (*swarm.problems, *certificates.problems)
+        build = self._pipeline.build(swarm.state, problems, certificates.certificates)
+        changed = _changed(self.publisher.latest, build.snapshots)
+        self.publisher.publish(build.snapshots)
+        if self._want is not None:
+            self._want(host for fleet in build.model.fleets for host in fleet.uncertified)
+        if self._manager is not None and build.networks is not None:
+            self._manager.want(build.networks, swarm.state)
+        seconds = time.perf_counter() - started
+        self._tell(cause, build, changed, seconds)
+        self._on_published(Published(reading=swarm, build=build, changed=bool(changed), seconds=seconds))
+        if first:
+            # Nearly all that is alive now stays alive: else the collector goes through all of it at times, and a
+            # change waits for it.
+            gc.collect()
+            gc.freeze()
+
+    def _tell(self, cause: str, build: Build, changed: Mapping[str, int], seconds: float) -> None:
         """Log a change once, and each problem when it comes and when it goes."""
         problems = frozenset(build.problems)
         for problem in build.problems:
@@ -155,7 +204,7 @@ class App:
         if changed:
             _log.info(
                 "snapshot.published",
-                cause=reading.cause,
+                cause=cause,
                 build_ms=round(seconds * 1_000, 1),
                 problems=len(problems),
                 **{name.lower(): count for name, count in changed.items()},
@@ -172,11 +221,21 @@ async def serve(settings: Settings) -> None:
     manager = None
     if settings.networks is not None:
         manager = NetworkManager(find_endpoints(settings.docker_host), settings.network_timings)
-    app = App(settings, make_source(settings), manager=manager)
+    directory = CertificateDirectory(settings.certs) if settings.certs is not None else None
+    obtaining = ObtainingSource(AcmeSource(settings.acme), directory) if settings.acme is not None else None
+    app = App(
+        settings,
+        make_source(settings),
+        certificates=directory if obtaining is None else obtaining,
+        want=None if obtaining is None else obtaining.want,
+        manager=manager,
+    )
     await app.start()
     try:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(app.follow())
+            if obtaining is not None:
+                tasks.create_task(obtaining.run())
             if manager is not None:
                 tasks.create_task(manager.run())
     finally:
@@ -197,6 +256,14 @@ def make_source(settings: Settings) -> Source:
         default_fleet=settings.default_fleet,
         timings=Timings(resync=settings.resync_seconds),
     )
+
+
+async def _feed(
+    source: AsyncIterator[Reading] | AsyncIterator[CertificatesReading],
+    into: asyncio.Queue[Reading | CertificatesReading],
+) -> None:
+    async for reading in source:
+        await into.put(reading)
 
 
 def _changed(before: Snapshots | None, after: Snapshots) -> dict[str, int]:

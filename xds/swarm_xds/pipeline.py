@@ -1,13 +1,15 @@
 """The arrow from a reading to snapshots: the pure stages in a row.
 
-In: a ``Reading``. Out: a ``Build``. It has no I/O, clock or logger; what it remembers (``Memo``, and the last good
-form of routes and services) lives as long as the object. It must not know which source read, or who is served.
+In: a ``Reading``, and the certificates that there are. Out: a ``Build``. It has no I/O, clock or logger; what it
+remembers (``Memo``, and the last good form of routes, services and certificates) lives as long as the object. It must
+not know which source read, or who is served.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import partial
 
+from swarm_xds.certs.values import Certificates
 from swarm_xds.labels import Memory, parse
 from swarm_xds.memo import Memo
 from swarm_xds.model import EdgeOptions, Fleet, RoutingModel
@@ -18,6 +20,8 @@ from swarm_xds.problem import Kind, Problem, Severity, ordered
 from swarm_xds.snapshot import Snapshot, Snapshots, snapshot
 from swarm_xds.swarm import Service, SwarmState
 from swarm_xds.translate import relay_configuration, translate
+
+_NO_CERTIFICATES = Certificates()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,24 +57,32 @@ class Pipeline:
             ),
         )
 
-    def build(self, state: SwarmState, problems: Iterable[Problem] = ()) -> Build:
-        """Return the build of a state, with the source's own problems among its own. Never raises."""
+    def build(
+        self, state: SwarmState, problems: Iterable[Problem] = (), certificates: Certificates = _NO_CERTIFICATES
+    ) -> Build:
+        """Return the build of a state, with the sources' own problems among its own. Never raises."""
         found = tuple(problems)
         try:
-            build = self._build(state)
+            build = self._build(state, certificates)
         except Exception as error:
-            build = self._without_culprits(state, error)
+            build = self._without_culprits(state, certificates, error)
         self._memo.sweep()
         return replace(build, problems=ordered((*found, *build.problems)))
 
-    def _build(self, state: SwarmState) -> Build:
+    def _build(self, state: SwarmState, certificates: Certificates) -> Build:
         services = sorted(state.services, key=lambda service: (service.created, service.name, service.id))
         parsed = self._memo.each("parse", None, ((service.id, service) for service in services), parse)
         found = [problem for _, bad in parsed for problem in bad]
         kept, bad = self._memory.keep_last_good(intent for intent, _ in parsed)
         found += bad
         model, bad, rejected = plan(
-            state, zip(services, kept, strict=True), self._default_fleet, self._memo, self._memory.recall
+            state,
+            zip(services, kept, strict=True),
+            self._default_fleet,
+            self._memo,
+            self._memory.recall,
+            certificates,
+            self._good[-1].model,
         )
         found += bad
         networks = None
@@ -98,7 +110,7 @@ class Pipeline:
     def _snapshot(self, fleet: Fleet) -> Snapshot:
         return snapshot(translate(fleet, self._options, self._memo), self._memo)
 
-    def _without_culprits(self, state: SwarmState, error: Exception) -> Build:
+    def _without_culprits(self, state: SwarmState, certificates: Certificates, error: Exception) -> Build:
         """Return the build in which each service that cannot be built has its last good form, or is left out.
 
         Nothing that a service can say should come to this: it keeps a defect of ours from holding up everybody.
@@ -107,32 +119,33 @@ class Pipeline:
         services: list[Service] = []
         problems: list[Problem] = []
         for service in state.services:
-            culprit = self._failure(service, state)
+            culprit = self._failure(service, state, certificates)
             if culprit is None:
                 services.append(service)
                 continue
             last = before.get(service.id)
             forms = () if last is None else (replace(last, tasks=service.tasks), last)
-            good = next((form for form in forms if self._failure(form, state) is None), None)
+            good = next((form for form in forms if self._failure(form, state, certificates) is None), None)
             services += [good] if good is not None else []
             problems.append(_quarantined(service, culprit, kept=good is not None))
         if problems:
             try:
-                build = self._build(replace(state, services=tuple(services)))
+                build = self._build(replace(state, services=tuple(services)), certificates)
             except Exception as still:
                 error = still
             else:
                 return replace(build, problems=(*build.problems, *problems))
-        return replace(self._good[1], problems=(*self._good[1].problems, *problems, _frozen(error)))
+        return replace(self._good[-1], problems=(*self._good[-1].problems, *problems, _frozen(error)))
 
-    def _failure(self, service: Service, state: SwarmState) -> str | None:
+    def _failure(self, service: Service, state: SwarmState, certificates: Certificates) -> str | None:
         """Return how the build fails with this service alone; None if it does not."""
         alone = replace(state, services=(service,))
-        return self._memo.keep(("alone", service.id, id(service)), alone, partial(self._try, alone))
+        given = (alone, certificates)
+        return self._memo.keep(("alone", service.id, id(service)), given, partial(self._try, *given))
 
-    def _try(self, state: SwarmState) -> str | None:
+    def _try(self, state: SwarmState, certificates: Certificates) -> str | None:
         try:
-            Pipeline(self._options, self._default_fleet, self._networks)._build(state)
+            Pipeline(self._options, self._default_fleet, self._networks)._build(state, certificates)
         except Exception as error:
             return _text(error)
         return None

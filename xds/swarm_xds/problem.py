@@ -42,8 +42,11 @@ class Kind(StrEnum):
     NO_HOST_PORT = "no-host-port"
     NETWORK_CAVEAT = "network-caveat"
     ADDRESS_POOL = "address-pool"
+    BAD_CERTIFICATE = "bad-certificate"
+    KEYS_WITHHELD = "keys-withheld"
     BAD_FILE = "bad-file"
     NOT_TRANSLATED = "not-translated"
+    NO_CERTIFICATE = "no-certificate"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)

@@ -5,12 +5,14 @@ setting is an error wherever it stands, so that a typing mistake is not silent.
 """
 
 from collections.abc import Mapping
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
+from swarm_xds.certs.acme.options import LETS_ENCRYPT, AcmeOptions
 from swarm_xds.labels import Via
 from swarm_xds.model import EdgeOptions
 from swarm_xds.networks.memory import NetworkTimings
@@ -82,7 +84,32 @@ class Settings(BaseModel):
     relay_constraints: tuple[str, ...] = Field(
         (), description="Placement constraints of relays, such as node.role==worker."
     )
+    certs: Path | None = Field(
+        None, description="Directory of certificates and keys, followed as it changes; hosts that they name have TLS."
+    )
+    acme_folder: Path | None = Field(
+        None,
+        description="Folder for ACME, shared by all replicas: hosts that ask for TLS and have no certificate get one.",
+    )
+    acme_terms_agreed: bool = Field(
+        default=False, description="You agree to the terms of service of the ACME authority; nothing is ordered before."
+    )
+    acme_email: str = Field("", description="Where the ACME authority may write to.")
+    acme_directory: str = Field(LETS_ENCRYPT, min_length=1, description="Directory URL of the ACME authority.")
+    acme_ca: Path | None = Field(
+        None,
+        description="PEM file with whom to trust as the ACME authority's web server; none: the public authorities.",
+    )
+    insecure_xds_secrets: bool = Field(
+        default=False,
+        description="Stream private keys also where xDS is not encrypted: who reaches the port, or listens, has them.",
+    )
     http_port: Port = Field(80, description="Port of the plain HTTP listener inside each proxy.")
+    https_port: Port = Field(443, description="Port of the HTTPS listener, which is there once a host asks for TLS.")
+    https_public_port: int = Field(
+        0, ge=0, le=65_535, description="Port under which clients reach HTTPS, for redirects; 0: https_port."
+    )
+    http3: bool = Field(default=False, description="Answer HTTP/3 too, on the HTTPS port over UDP.")
     unknown_host_status: int = Field(404, ge=200, le=599, description="Answer to a host that nobody claims.")
     retry_after_seconds: int = Field(5, ge=0, le=86_400, description="Retry-After of a service without a running task.")
     trusted_hops: int = Field(0, ge=0, le=16, description="Trusted proxies in front of the edge.")
@@ -110,11 +137,45 @@ class Settings(BaseModel):
             raise ValueError("not an address and a port, such as 127.0.0.1:18000")
         return value
 
+    @field_validator("certs", "acme_folder", "acme_ca", mode="before")
+    @classmethod
+    def _given_folder(cls, value: object) -> object:
+        """Take an empty text for none, as an environment has it."""
+        return None if value == "" else value
+
+    @field_validator("https_port")
+    @classmethod
+    def _apart(cls, value: int, info: ValidationInfo) -> int:
+        if value == info.data.get("http_port"):
+            raise ValueError("the same as http_port: one Envoy cannot listen twice on one port")
+        return value
+
+    @property
+    def carries_keys(self) -> bool:
+        """Whether private keys may go out over xDS: to this machine alone, or where that is asked for by name."""
+        return self.insecure_xds_secrets or _is_loopback(self.listen)
+
+    @property
+    def acme(self) -> AcmeOptions | None:
+        """The settings that shape ACME; None where nothing is ordered."""
+        if self.acme_folder is None:
+            return None
+        return AcmeOptions(
+            folder=self.acme_folder,
+            terms_agreed=self.acme_terms_agreed,
+            email=self.acme_email,
+            directory=self.acme_directory,
+            ca=self.acme_ca,
+        )
+
     @property
     def edge(self) -> EdgeOptions:
         """The settings that shape Envoy's configuration."""
         return EdgeOptions(
             http_port=self.http_port,
+            https_port=self.https_port,
+            https_public_port=self.https_public_port,
+            http3=self.http3,
             unknown_host_status=self.unknown_host_status,
             retry_after=self.retry_after_seconds,
             trusted_hops=self.trusted_hops,
@@ -191,3 +252,11 @@ def _from_file(file: Path | None) -> Mapping[str, Any]:
     if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
         raise SettingsError(f"{file}: not a mapping of settings")
     return content
+
+
+def _is_loopback(listen: str) -> bool:
+    host = listen.rpartition(":")[0].strip("[]")
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -36,6 +36,7 @@ def demo(
     ] = None,
     check: Annotated[bool, typer.Option("--check", help="Ask every route once; exit 0 if all is right.")] = False,
     http_port: Annotated[int, typer.Option(min=1, max=65535, help="Port of Envoy, another if it is taken.")] = 8080,
+    https_port: Annotated[int, typer.Option(min=1, max=65535, help="Its HTTPS port, another if it is taken.")] = 8443,
     envoy: Annotated[Path | None, typer.Option(help="Envoy binary.", show_default="the project's own")] = None,
 ) -> None:
     """Run a control plane, small backends and a real Envoy on this machine, and follow edits of the stack file."""
@@ -47,7 +48,9 @@ def demo(
             files = [_own_file(folder)]
         try:
             _look(files)
-            options = DemoOptions(files=tuple(files), envoy=find_envoy(envoy), http_port=http_port)
+            options = DemoOptions(
+                files=tuple(files), envoy=find_envoy(envoy), http_port=http_port, https_port=https_port
+            )
             good = asyncio.run(_run(options, console, check=check))
         except (EnvoyError, AddressError) as error:
             failed(str(error))

@@ -2,7 +2,7 @@
 
 import typer
 
-from swarm_xds.cli import bootstrap, demo, labels, networks, serve, translate, uninstall
+from swarm_xds.cli import bootstrap, demo, labels, networks, pki, serve, translate, uninstall
 
 app = typer.Typer(
     name="swarm-xds",
@@ -18,6 +18,7 @@ app.command("demo", epilog=demo.EXAMPLES)(demo.demo)
 app.command("labels", epilog=labels.EXAMPLES)(labels.labels)
 app.command("networks", epilog=networks.EXAMPLES)(networks.networks)
 app.command("uninstall", epilog=uninstall.EXAMPLES)(uninstall.uninstall)
+app.add_typer(pki.app)
 app.command("bootstrap", epilog=bootstrap.EXAMPLES)(bootstrap.bootstrap)
 
 

@@ -1,8 +1,11 @@
 """What commands print: documents on standard output, everything about them on standard error."""
 
 import json
+import os
+import tempfile
 from collections.abc import Iterable
 from enum import StrEnum
+from pathlib import Path
 from typing import Any, NoReturn
 
 import typer
@@ -30,16 +33,30 @@ def plain(message: Message) -> dict[str, Any]:
 
 def write(document: object, style: Format) -> None:
     """Print a document, or end with status 1 if it cannot be written."""
-    if style is Format.JSON:
-        text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
-    else:
-        text = yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=120)
     try:
-        typer.echo(text, nl=False)
+        typer.echo(_text(document, style), nl=False)
     except BrokenPipeError:
         raise
     except OSError as error:
         failed(f"cannot write: {error.strerror}")
+
+
+def write_file(document: object, style: Format, path: Path) -> None:
+    """Write a document to a file that only its owner can read, as a whole or not at all."""
+    try:
+        # A file made by this is open to nobody else from its first moment on.
+        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(_text(document, style))
+        Path(name).replace(path)
+    except OSError as error:
+        failed(f"cannot write {path}: {error.strerror}")
+
+
+def _text(document: object, style: Format) -> str:
+    if style is Format.JSON:
+        return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+    return yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=120)
 
 
 def tell(problems: Iterable[Problem]) -> bool:

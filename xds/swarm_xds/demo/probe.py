@@ -1,12 +1,13 @@
 """What the routing model promises, as requests to make and answers to expect. Pure."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from swarm_xds.demo.backends import SERVICE_HEADER
-from swarm_xds.model import Backend, EdgeOptions, Fleet, Forward, RedirectTo, Route
+from swarm_xds.model import Backend, EdgeOptions, Fleet, Forward, RedirectTo, RedirectToHttps, Route
 
 _FOUND = 302
+_PERMANENT = 308
 _UNAVAILABLE = 503
 _OK = 200
 
@@ -19,6 +20,7 @@ class Probe:
         claim: The host as the labels have it, e.g. ``*.example.org``.
         services: Who may answer; empty if the edge itself does.
         location: Beginning of the ``Location`` of a redirect.
+        secure: Whether it is asked over HTTPS.
     """
 
     claim: str
@@ -27,6 +29,12 @@ class Probe:
     status: int
     services: tuple[str, ...] = ()
     location: str = ""
+    secure: bool = False
+
+    @property
+    def url(self) -> str:
+        """What is asked, with its scheme where that is not plain HTTP."""
+        return f"{'https://' if self.secure else ''}{self.host}{self.path}"
 
     def wrong(self, status: int, headers: Mapping[str, str]) -> str:
         """Return what is wrong with an answer; empty if it is right."""
@@ -46,6 +54,12 @@ def probes(fleet: Fleet, options: EdgeOptions) -> tuple[Probe, ...]:
     """Return a request for each route of a fleet, and one for a host that nobody claims."""
     backends = {backend.name: backend for backend in fleet.backends}
     found = [_probe(host.host, route, backends) for host in fleet.virtual_hosts for route in host.routes]
+    found += [
+        replace(_probe(host.host, route, backends), secure=True)
+        for host in fleet.secure_hosts
+        if host.tls.certificate is not None and host.tls.client_ca is None
+        for route in host.virtual_host.routes
+    ]
     if not any(host.host == "*" for host in fleet.virtual_hosts):
         found.append(Probe(claim="", host="nobody.invalid", path="/", status=options.unknown_host_status))
     return tuple(found)
@@ -54,6 +68,8 @@ def probes(fleet: Fleet, options: EdgeOptions) -> tuple[Probe, ...]:
 def _probe(claim: str, route: Route, backends: Mapping[str, Backend]) -> Probe:
     host = "anyone.invalid" if claim == "*" else claim.replace("*.", "some.")
     path = route.path
+    if isinstance(route.action, RedirectToHttps):
+        return Probe(claim=claim, host=host, path=path, status=_PERMANENT, location="https://")
     if isinstance(route.action, Forward):
         able = [backends[share.backend] for share in route.action.backends if share.weight]
         services = tuple(sorted({backend.service for backend in able if backend.endpoints}))

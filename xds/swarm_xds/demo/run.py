@@ -3,6 +3,7 @@
 import asyncio
 import os
 import socket
+import ssl
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -16,25 +17,32 @@ from rich.table import Table
 
 from swarm_xds.app import App, Published
 from swarm_xds.demo.backends import SERVICE_HEADER, Backends
+from swarm_xds.demo.certificate import SelfSigned
 from swarm_xds.demo.envoy import Envoy, EnvoyError
 from swarm_xds.demo.probe import Probe, probes
 from swarm_xds.model import Fleet
+from swarm_xds.pipeline import Pipeline
 from swarm_xds.problem import Problem, Severity
 from swarm_xds.settings import Settings
 from swarm_xds.sources.compose import ComposeSource
 from swarm_xds.translate import BootstrapOptions
 
 _SERVED_SECONDS = 10.0
+#: Nobody has signed the certificate; that it is the right one is told by the alert for a host without one.
+_NOT_VERIFIED = ssl.create_default_context()
+_NOT_VERIFIED.check_hostname = False
+_NOT_VERIFIED.verify_mode = ssl.CERT_NONE
 _STYLES = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.INFO: "blue"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DemoOptions:
-    """What a demonstration runs with; ``http_port`` is preferred, and another one is taken if it is not free."""
+    """What a demonstration runs with; the ports are preferred, and others are taken where they are not free."""
 
     files: tuple[Path, ...]
     envoy: Path
     http_port: int = 8080
+    https_port: int = 8443
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +67,15 @@ class Demo:
             files=options.files,
             listen="127.0.0.1:0",
             http_port=self._http_port,
+            https_port=_free_port(options.https_port),
         )
         self._settings = settings
-        self._app = App(settings, ComposeSource(options.files, os.environ), on_published=self._on_published)
+        self._app = App(
+            settings,
+            ComposeSource(options.files, os.environ),
+            certificates=SelfSigned(_hosts(settings)),
+            on_published=self._on_published,
+        )
         self._envoy: Envoy | None = None
         self._app_task: asyncio.Task[None] | None = None
 
@@ -85,7 +99,8 @@ class Demo:
             await self._envoy.start()
             version = await self._envoy.version()
         self._console.print(
-            f"[bold]Envoy {version}[/] serves [bold]http://127.0.0.1:{self._http_port}[/], admin {self._envoy.admin}, "
+            f"[bold]Envoy {version}[/] serves [bold]http://127.0.0.1:{self._http_port}[/] and, with a self-signed "
+            f"certificate, [bold]https://127.0.0.1:{self._settings.https_port}[/]; admin {self._envoy.admin}, "
             f"xDS on port {xds_port}"
         )
         return self
@@ -112,7 +127,7 @@ class Demo:
             self._console.print(f"Try: curl -H 'Host: {probe.host}' {url}")
         wrong = [answer for answer in answers if answer.wrong]
         for answer in wrong:
-            self._console.print(f"[red]{answer.probe.host}{answer.probe.path}: {escape(answer.wrong)}[/]")
+            self._console.print(f"[red]{answer.probe.url}: {escape(answer.wrong)}[/]")
         for (address, port), reason in self._backends.refused.items():
             self._console.print(f"[yellow]{address}:{port} is not answered by the demo: {escape(reason)}[/]")
         return not wrong and not any(each.severity is Severity.ERROR for each in published.build.problems)
@@ -175,7 +190,7 @@ class Demo:
         """Print what an edit changed, and how long it took from the moment the file was saved."""
         saved = max((path.stat().st_mtime for path in self._options.files if path.exists()), default=time.time())
         old, new = set(self._probes(before)), set(self._probes(after))
-        gone = {(probe.host, probe.path): probe for probe in old - new}
+        gone = {(probe.host, probe.path): probe for probe in old - new if not probe.secure}
         kept = {(probe.host, probe.path) for probe in new}
         unknown = self._settings.unknown_host_status
         withdrawn = [
@@ -196,7 +211,7 @@ class Demo:
                 else "[green]+[/]"
             )
             outcome = f"[red]{escape(answer.wrong)}[/]" if answer.wrong else f"{answer.status} {answer.service}"
-            self._console.print(f"  {sign} {answer.probe.host}{answer.probe.path} → {outcome}")
+            self._console.print(f"  {sign} {answer.probe.url} → {outcome}")
         tasks = _endpoints(self._fleet(after)), _endpoints(self._fleet(before))
         for name, endpoint in sorted(tasks[0] - tasks[1]):
             self._console.print(f"  [green]+[/] task {endpoint} of {escape(name)}")
@@ -213,7 +228,7 @@ class Demo:
         wanted = tuple(wanted)
         served = time.time()
         try:
-            async with asyncio.timeout(_SERVED_SECONDS), httpx.AsyncClient() as client:
+            async with asyncio.timeout(_SERVED_SECONDS), httpx.AsyncClient(verify=_NOT_VERIFIED) as client:
                 await self._app.publisher.answered()
                 served = time.time()
                 while True:
@@ -227,9 +242,10 @@ class Demo:
             return answers or [_Answer(probe, 0, "", late) for probe in wanted], served
 
     async def _ask(self, client: httpx.AsyncClient, probe: Probe) -> _Answer:
-        url = f"http://127.0.0.1:{self._http_port}{probe.path}"
+        authority = f"127.0.0.1:{self._settings.https_port if probe.secure else self._http_port}"
+        url = f"{'https' if probe.secure else 'http'}://{authority}{probe.path}"
         try:
-            response = await client.get(url, headers={"host": probe.host})
+            response = await client.get(url, headers={"host": probe.host}, extensions={"sni_hostname": probe.host})
         except httpx.TransportError as error:
             return _Answer(probe, 0, "", f"no answer: {error or type(error).__name__}")
         wrong = probe.wrong(response.status_code, response.headers)
@@ -249,12 +265,21 @@ class Demo:
             probe = answer.probe
             style = "red" if answer.wrong else "green"
             table.add_row(
-                escape(probe.claim or "(any other)"),
+                escape(f"{'https://' if probe.secure else ''}{probe.claim or '(any other)'}"),
                 probe.path,
                 f"[{style}]{answer.status}[/]",
                 answer.service or "Envoy",
             )
         return table
+
+
+def _hosts(settings: Settings) -> frozenset[str]:
+    """Return the hosts that the stack files name at the start."""
+    reading = ComposeSource(settings.files, os.environ).read()
+    if reading is None:
+        return frozenset()
+    fleets = Pipeline(settings.edge, settings.default_fleet).build(reading.state).model.fleets
+    return frozenset[str]().union(*(fleet.hosts for fleet in fleets)) - {"*"}
 
 
 def _endpoints(fleet: Fleet) -> set[tuple[str, str]]:

@@ -10,19 +10,11 @@ from dataclasses import dataclass
 from swarm_xds.labels import values
 from swarm_xds.labels.intent import Redirect
 from swarm_xds.labels.values import BadValueError
-from swarm_xds.problem import Kind, shown
+from swarm_xds.problem import shown
 from swarm_xds.swarm.marks import HRM
 
 _FIELDS = ("external_route", "internal_port", "sticky_sessions", "redirect")
 _SUFFIX = re.compile(r"(?:\.[A-Za-z0-9_-]{1,63})?")
-
-
-@dataclass(frozen=True, slots=True)
-class NotServed(Exception):  # noqa: N818 - it is no error of the label's
-    """A route that is asked for and not served yet."""
-
-    kind: Kind
-    reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,13 +22,17 @@ class MeshRoute:
     """What one label asks for: requests for a host to a port, or a redirect and nothing else.
 
     Attributes:
+        label: The label that asks.
+        passthrough: TLS goes to the task as it comes.
         today: How it is written with today's labels.
     """
 
     name: str
+    label: str
     host: str
     port: int = 0
     cookie: str = ""
+    passthrough: bool = False
     redirect: Redirect | None = None
     today: str
 
@@ -59,7 +55,6 @@ def route(label: str, value: str, published: tuple[int, ...]) -> MeshRoute:
 
     Raises:
         BadValueError: A field is missing, unknown or bad.
-        NotServed: A route by SNI.
     """
     if not _SUFFIX.fullmatch(label.removeprefix(HRM)):
         raise BadValueError("the label's ending is not a name", f"write {HRM}.<name>, such as {HRM}.1")
@@ -67,29 +62,41 @@ def route(label: str, value: str, published: tuple[int, ...]) -> MeshRoute:
     external = fields.get("external_route")
     if external is None:
         raise BadValueError("external_route is missing", "write external_route=http://host,internal_port=8080")
-    host = _host(external)
+    host, by_sni = _host(external)
     if "redirect" in fields:
+        if by_sni:
+            raise BadValueError("what comes by SNI cannot be redirected", "write external_route=http://host")
         redirect = values.redirect(external, fields["redirect"])
         today = f"xds.redirects={external},{fields['redirect']}"
-        return MeshRoute(name=name(label), host=host, redirect=redirect, today=shown(today))
+        return MeshRoute(name=name(label), label=label, host=host, redirect=redirect, today=shown(today))
     port = _port(fields.get("internal_port"), published)
     cookie = values.cookie(fields["sticky_sessions"]) if "sticky_sessions" in fields else ""
-    today = f"xds.hosts={host} and xds.port={port}"
+    written = [f"xds.hosts={host}", f"xds.port={port}"]
+    if by_sni:
+        cookie = ""
+        written.append("xds.ssl_passthrough=true")
     if cookie:
-        today = f"xds.hosts={host}, xds.port={port} and xds.sticky_session_cookie={cookie}"
-    return MeshRoute(name=name(label), host=host, port=port, cookie=cookie, today=shown(today))
+        written.append(f"xds.sticky_session_cookie={cookie}")
+    return MeshRoute(
+        name=name(label),
+        label=label,
+        host=host,
+        port=port,
+        cookie=cookie,
+        passthrough=by_sni,
+        today=shown(f"{', '.join(written[:-1])} and {written[-1]}"),
+    )
 
 
-def _host(external: str) -> str:
+def _host(external: str) -> tuple[str, bool]:
+    """Return the host, and whether it is the one that TLS clients name (SNI)."""
     scheme, separator, rest = external.partition("://")
-    if scheme == "sni":
-        raise NotServed(Kind.NOT_YET_SERVED, f'"{shown(external)}" asks for TLS by SNI, which is not yet served')
-    if scheme != "http" or not separator:
+    if scheme not in {"http", "sni"} or not separator:
         raise BadValueError(f'external_route "{shown(external)}" is neither http:// nor sni://', "write http://host")
     authority, _, path = rest.partition("/")
     if path:
         raise BadValueError(f'external_route "{shown(external)}" has a path', "routes of the mesh are whole hosts")
-    return values.host(authority.partition(":")[0])
+    return values.host(authority.partition(":")[0]), scheme == "sni"
 
 
 def _fields(value: str) -> dict[str, str]:

@@ -29,6 +29,59 @@ class Via(StrEnum):
     HOST = "host"
 
 
+class Verify(StrEnum):
+    """Whether the certificate of a task is verified."""
+
+    REQUIRED = "required"
+    NONE = "none"
+
+
+class TlsVersion(StrEnum):
+    """The lowest TLS version that a host takes."""
+
+    TLS_1_2 = "1.2"
+    TLS_1_3 = "1.3"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TlsIntent:
+    """What a route asks of TLS between client and edge.
+
+    Attributes:
+        label: A label that asks for TLS, for a problem that shows only when certificates are known; empty if none does.
+        cert, key: Names of certificate and private key; both empty if the labels name none.
+        only: Plain HTTP gets no content.
+        passthrough: TLS goes to the task as it comes.
+        client_ca: Name of the authorities of client certificates; empty if nobody is asked for one.
+        client_ca_label: The label that names them.
+        hsts: Value of ``Strict-Transport-Security``; empty for none.
+    """
+
+    label: str = ""
+    cert: str = ""
+    key: str = ""
+    only: bool = False
+    passthrough: bool = False
+    min_version: TlsVersion | None = None
+    client_ca: str = ""
+    client_ca_label: str = ""
+    hsts: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackendTlsIntent:
+    """TLS to the tasks.
+
+    Attributes:
+        ca: Name of the authorities of their certificates; empty for those of the edge's system.
+        ca_label: The label that names them.
+    """
+
+    verify: Verify = Verify.REQUIRED
+    ca: str = ""
+    ca_label: str = ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
 class Redirect:
     """Send requests for one URL prefix to another; what follows the prefix is kept.
@@ -61,6 +114,7 @@ class BackendIntent:
         cookie: Name of the cookie for stickiness; empty without stickiness.
         max_fails: Consecutive failures that eject a task; 0 never ejects, None leaves the default.
         fail_timeout: First ejection time in milliseconds; None leaves the default.
+        tls: None to speak plain text.
     """
 
     port: int
@@ -74,6 +128,7 @@ class BackendIntent:
     ip_hash: bool = False
     max_fails: int | None = None
     fail_timeout: int | None = None
+    tls: BackendTlsIntent | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,19 +138,25 @@ class RouteIntent:
     Attributes:
         name: Empty for the unnamed route.
         fleet: Which fleet serves it; empty for the default fleet.
-        hosts: Sorted, lower case, without duplicates; ``*.example.org`` for all below it, ``*`` for any.
+        hosts: Those answered in plain HTTP: sorted, lower case, without duplicates; ``*.example.org`` for all below
+            it, ``*`` for any.
+        tls_hosts: Those answered over TLS, if there is a certificate; they differ where one scheme is redirected.
         path: Prefix in whole segments, beginning with ``/``; only ``/`` ends with one.
         strip_prefix: Whether the task sees the path without the prefix.
+        redirects_label: The label that asks for them.
         backend: None for a route that only redirects.
     """
 
     name: str = ""
     fleet: str = ""
     hosts: tuple[str, ...] = ()
+    tls_hosts: tuple[str, ...] = ()
     path: str = "/"
     strip_prefix: bool = False
     redirects: tuple[Redirect, ...] = ()
+    redirects_label: str = ""
     backend: BackendIntent | None = None
+    tls: TlsIntent = TlsIntent()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

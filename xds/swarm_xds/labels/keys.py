@@ -4,69 +4,18 @@ The documentation, the command line's help and the "did you mean" of an unknown 
 To add a label, begin here (CONTRIBUTING, "How to add a label").
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from enum import Enum
+from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Generic, TypeVar
 
 from swarm_xds.labels import values
-from swarm_xds.labels.intent import BackendMode, Redirect, Sticky, Via
+from swarm_xds.labels.intent import BackendMode, Redirect, Sticky, TlsVersion, Verify, Via
+from swarm_xds.labels.key import Due, Key, Scope
+from swarm_xds.labels.later import LATER
 from swarm_xds.swarm.marks import XDS
 
-T_co = TypeVar("T_co", covariant=True)
+__all__ = ["BY_NAME", "ROUTE", "TABLE", "Due", "Key", "Scope", "find", "of"]
 
 ROUTE = f"{XDS}route."
-
-
-class Scope(Enum):
-    """Whether a named route has the key for itself, or falls back to the unnamed key."""
-
-    ROUTE = "route"
-    BACKEND = "backend"
-
-
-class Due(Enum):
-    """Whether the key is served yet.
-
-    ``WITHHOLD``: not yet, and without it the route would do what nobody asked for, so it is left out.
-    """
-
-    NOW = "now"
-    LATER = "later"
-    WITHHOLD = "withhold"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Key(Generic[T_co]):
-    """One label key.
-
-    Attributes:
-        parse: Raises ``BadValueError``.
-        doc: One line of documentation.
-        example: A good value.
-        default: What holds without the label, for the documentation.
-        aliases: Other names with the same meaning.
-        interlock: Whether ``com.docker.lb.<name>`` is read beside ``xds.<name>``.
-        needed: Whether a bad value leaves the route out (until then served as last accepted), since serving it
-            without the label would send requests where nobody asked; otherwise the default holds.
-        separator: Between the values of a list, each of which ``parse`` takes; empty for a single value.
-        idle: Values (lower case) of a key that is not due yet which ask for nothing beyond what is done anyway.
-    """
-
-    name: str
-    parse: Callable[[str], T_co]
-    doc: str
-    example: str = ""
-    default: str = ""
-    scope: Scope = Scope.BACKEND
-    aliases: tuple[str, ...] = ()
-    interlock: bool = True
-    needed: bool = False
-    due: Due = Due.NOW
-    separator: str = ""
-    idle: frozenset[str] = frozenset()
-
 
 HOSTS: Key[str] = Key(
     name="hosts",
@@ -195,86 +144,94 @@ FAIL_TIMEOUT: Key[int] = Key(
 )
 
 
-_FALSE = ("false", "f", "0")
-
-
-def _later(
-    name: str,
-    doc: str,
-    *,
-    interlock: bool = False,
-    withhold: bool = False,
-    scope: Scope = Scope.BACKEND,
-    idle: tuple[str, ...] = (),
-) -> Key[str]:
-    return Key(
-        name=name,
-        parse=values.text,
-        doc=doc,
-        interlock=interlock,
-        due=Due.WITHHOLD if withhold else Due.LATER,
-        scope=scope,
-        idle=frozenset(idle),
-    )
-
-
-_TLS: tuple[Key[str], ...] = (
-    _later("ssl_cert", "Docker secret with the certificate.", interlock=True, scope=Scope.ROUTE),
-    _later("ssl_key", "Docker secret with the private key.", interlock=True, scope=Scope.ROUTE),
-    _later("ssl_only", "Redirect plain HTTP to HTTPS.", interlock=True, withhold=True, scope=Scope.ROUTE, idle=_FALSE),
-    _later(
-        "ssl_passthrough", "Pass TLS to the task by SNI.", interlock=True, withhold=True, scope=Scope.ROUTE, idle=_FALSE
-    ),
-    _later("ssl_backend", "Speak TLS to the task.", interlock=True, withhold=True, idle=_FALSE),
-    _later("ssl_backend_tls_verify", "Whether the task's certificate is verified.", interlock=True),
-    _later("tls.min_version", "Lowest TLS version.", scope=Scope.ROUTE),
-    _later("tls.client_ca", "CA of client certificates.", withhold=True, scope=Scope.ROUTE),
-    _later("hsts", "Strict-Transport-Security.", scope=Scope.ROUTE),
+SSL_CERT: Key[str] = Key(
+    name="ssl_cert",
+    parse=values.secret,
+    scope=Scope.ROUTE,
+    needed=True,
+    doc="Certificate of the hosts: a Docker secret or a file of --certs; of several versions of the name the newest.",
+    default="the newest of --certs that names the host",
+    example="site.crt",
+)
+SSL_KEY: Key[str] = Key(
+    name="ssl_key",
+    parse=values.secret,
+    scope=Scope.ROUTE,
+    needed=True,
+    doc="Private key of ssl_cert; needless where that holds both.",
+    example="site.key",
+)
+SSL_ONLY: Key[bool] = Key(
+    name="ssl_only",
+    parse=values.boolean,
+    scope=Scope.ROUTE,
+    needed=True,
+    doc="Answer plain HTTP with a redirect to HTTPS (308), and never with content.",
+    default="false",
+    example="true",
+)
+SSL_PASSTHROUGH: Key[bool] = Key(
+    name="ssl_passthrough",
+    parse=values.boolean,
+    scope=Scope.ROUTE,
+    needed=True,
+    doc="Pass TLS to the task as it comes, chosen by the host that the client names (SNI); plain HTTP is redirected.",
+    default="false",
+    example="true",
+)
+SSL_BACKEND: Key[bool] = Key(
+    name="ssl_backend",
+    parse=values.boolean,
+    needed=True,
+    doc="Speak TLS to the task.",
+    default="false",
+    example="true",
+)
+SSL_BACKEND_TLS_VERIFY: Key[Verify] = Key(
+    name="ssl_backend_tls_verify",
+    parse=values.choice(Verify),
+    needed=True,
+    doc="required: the task's certificate must name the host that was asked for, and lead to ssl_backend_ca; or none.",
+    default="required",
+    example="none",
+)
+SSL_BACKEND_CA: Key[str] = Key(
+    name="ssl_backend_ca",
+    parse=values.secret,
+    interlock=False,
+    needed=True,
+    doc="Authorities of the tasks' certificates, named as ssl_cert is.",
+    default="those of the edge's system",
+    example="internal-ca.pem",
+)
+TLS_MIN_VERSION: Key[TlsVersion] = Key(
+    name="tls.min_version",
+    parse=values.tls_version,
+    interlock=False,
+    scope=Scope.ROUTE,
+    doc="Lowest TLS version of the hosts: 1.2 or 1.3.",
+    default="1.2",
+    example="1.3",
+)
+TLS_CLIENT_CA: Key[str] = Key(
+    name="tls.client_ca",
+    parse=values.secret,
+    interlock=False,
+    scope=Scope.ROUTE,
+    needed=True,
+    doc="Authorities of client certificates, named as ssl_cert is: nobody gets in without one, and never in plain.",
+    example="clients-ca.pem",
+)
+HSTS: Key[str] = Key(
+    name="hsts",
+    parse=values.hsts,
+    interlock=False,
+    scope=Scope.ROUTE,
+    doc="Strict-Transport-Security on what is served over TLS: true for a year, seconds, or the header's value.",
+    default="false",
+    example="max-age=31536000; includeSubDomains",
 )
 
-_OF_BACKEND = frozenset(
-    {
-        *("protocol", "lb", "health.path", "health.interval", "max_connections", "max_pending", "slow_start"),
-        "locality",
-    }
-)
-# Access rules withhold the route: serving it without them would open what somebody meant to close.
-_LATER: tuple[Key[str], ...] = tuple(
-    _later(name, doc, withhold=withhold, scope=Scope.BACKEND if name in _OF_BACKEND else Scope.ROUTE, idle=tuple(idle))
-    for name, doc, withhold, *idle in (
-        ("weight", "Share of the traffic among services on one route.", False),
-        ("mirror", "Service that gets a copy of each request.", False),
-        ("match.headers", "Only requests with these headers.", True),
-        ("match.methods", "Only requests with these methods.", True),
-        ("match.query", "Only requests with this query.", True),
-        ("priority", "Order among routes.", False),
-        ("timeout", "Time limit of a request.", False),
-        ("idle_timeout", "Time limit without a byte.", False),
-        ("retries", "How often a request is tried again.", False),
-        ("retry_on", "When a request is tried again.", False),
-        ("buffer", "Limit of the request's body.", False),
-        ("headers.request.*", "Request headers to set.", False),
-        ("headers.response.*", "Response headers to set.", False),
-        ("cors.*", "Cross-origin rules.", False),
-        ("compress", "Compression of responses.", False),
-        ("rate_limit", "Requests per second.", False),
-        ("allow", "Client addresses that may enter.", True),
-        ("basic_auth", "Secret with user names and password hashes.", True),
-        ("jwt.*", "Tokens that are asked for.", True),
-        ("ext_authz", "Service that is asked for leave.", True),
-        ("protocol", "http1, h2c, grpc or tcp to the task.", True, "http1"),
-        ("lb", "Load-balancing policy.", False, "round_robin"),
-        ("health.path", "Active health check.", False),
-        ("health.interval", "Time between active health checks.", False),
-        ("max_connections", "Limit of connections.", False),
-        ("max_pending", "Limit of waiting requests.", False),
-        ("slow_start", "Time over which a new task's share grows.", False),
-        ("locality", "Prefer tasks that are near.", False),
-        ("maintenance", "Answer a fixed 503.", True, *_FALSE),
-        ("listen", "TCP port of the edge.", True),
-        ("access_log", "Access log of the route.", False),
-    )
-)
 
 TABLE: tuple[Key[object], ...] = (
     HOSTS,
@@ -293,8 +250,17 @@ TABLE: tuple[Key[object], ...] = (
     SERVICE_CLUSTER,
     MAX_FAILS,
     FAIL_TIMEOUT,
-    *_TLS,
-    *_LATER,
+    SSL_CERT,
+    SSL_KEY,
+    SSL_ONLY,
+    SSL_PASSTHROUGH,
+    SSL_BACKEND,
+    SSL_BACKEND_TLS_VERIFY,
+    SSL_BACKEND_CA,
+    TLS_MIN_VERSION,
+    TLS_CLIENT_CA,
+    HSTS,
+    *LATER,
 )
 
 BY_NAME: Mapping[str, Key[object]] = MappingProxyType(

@@ -59,10 +59,11 @@ class Memory:
 
 def _still_served(service: str, route: RouteIntent) -> Problem:
     what = f'route "{route.name}"' if route.name else "the route"
+    hosts = ", ".join(sorted({*route.hosts, *route.tls_hosts})) or "its redirects"
     return Problem(
         severity=Severity.WARNING,
         kind=Kind.BAD_VALUE,
         service=service,
-        reason=f"{what} for {', '.join(route.hosts) or 'its redirects'} is still served in its last accepted form",
+        reason=f"{what} for {hosts} is still served in its last accepted form",
         cure="mend the label that the other problem names",
     )

@@ -2,11 +2,22 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from swarm_xds.labels import hrm, keys
 from swarm_xds.labels.filed import Filed, Place, file, withheld
-from swarm_xds.labels.intent import ANY_HOST, BackendIntent, BackendMode, Redirect, RouteIntent, ServiceIntent, Sticky
+from swarm_xds.labels.intent import (
+    ANY_HOST,
+    BackendIntent,
+    BackendMode,
+    BackendTlsIntent,
+    Redirect,
+    RouteIntent,
+    ServiceIntent,
+    Sticky,
+    TlsIntent,
+    Verify,
+)
 from swarm_xds.labels.keys import Key, Scope
 from swarm_xds.labels.values import MAX_VALUE, BadValueError, unique
 from swarm_xds.problem import Kind, Problem, Severity
@@ -137,27 +148,36 @@ def _route(filed: Filed, name: str, *, withheld: bool) -> RouteIntent | None:
     strip = given.value(keys.CONTEXT_ROOT_REWRITE)
     fleet = given.value(keys.SERVICE_CLUSTER)
     backend = _backend(given, port) if port is not None else None
+    tls = _tls(given)
+    if tls.passthrough:
+        path, strip = "/", False
+        backend = _passed_through(given, backend)
     if withheld or name in filed.spoilt:
         return None
-    named = (*hosts, ANY_HOST) if default else hosts
+    named = tuple(sorted((*hosts, ANY_HOST) if default else hosts))
     # Interlock's way to write a redirect names the old host among the hosts too.
-    answered = tuple(sorted([host for host in named if not (redirects and _redirected(host, path, redirects))]))
+    plain = tuple([host for host in named if not _redirected("http", host, path, redirects)])
+    secure = tuple([host for host in named if not _redirected("https", host, path, redirects)])
+    answered = bool(plain or secure)
     if not named and (port is not None or not redirects):
         _missing(given, keys.HOSTS, "no host to answer for", "name the hosts, or set default_backend")
     elif answered and backend is None:
         _missing(given, keys.PORT, "no port to send requests to", "name the port that the container listens on")
         filed.doubtful.add(name)
-        answered = ()
+        plain, secure, answered = (), (), False
     if not answered and not redirects:
         return None
     return RouteIntent(
         name=name,
         fleet=fleet or "",
-        hosts=answered,
+        hosts=plain,
+        tls_hosts=secure,
         path=path,
         strip_prefix=bool(strip) and path != "/",
         redirects=redirects,
+        redirects_label=given.label(keys.REDIRECTS) if redirects else "",
         backend=backend if answered else None,
+        tls=tls,
     )
 
 
@@ -172,20 +192,85 @@ def _missing(given: _Route, key: Key[T], reason: str, cure: str) -> None:
 
 
 def _redirects(given: _Route) -> tuple[Redirect, ...]:
-    """Return the redirects that the plain listener can answer, sorted; of two from one source the first."""
-    found: dict[tuple[str, str], Redirect] = {}
+    """Return the redirects, sorted; of two from one source the first."""
+    found: dict[tuple[str, str, str], Redirect] = {}
     for each in given.values(keys.REDIRECTS):
-        if each.scheme == "https":
-            reason, cure = f"a redirect from https://{each.host} is not yet served", "redirect from http:// only"
-            given.warn(Kind.NOT_YET_SERVED, keys.REDIRECTS, reason, cure, Severity.ERROR)
-        elif found.setdefault((each.host, each.path), each) is not each:
+        places = [(scheme, each.host, each.path) for scheme in _schemes(each)]
+        if any(place in found for place in places):
             reason = f"{each.host}{each.path} is redirected to two targets; the first holds"
             given.warn(Kind.CONTRADICTION, keys.REDIRECTS, reason, "keep one of the two", Severity.ERROR)
-    return tuple(sorted(found.values()))
+        else:
+            found |= dict.fromkeys(places, each)
+    return tuple(sorted(set(found.values())))
 
 
-def _redirected(host: str, path: str, redirects: tuple[Redirect, ...]) -> bool:
-    return any(each.host == host and f"{path}/".startswith(f"{each.path.rstrip('/')}/") for each in redirects)
+def _schemes(redirect: Redirect) -> tuple[str, ...]:
+    return (redirect.scheme,) if redirect.scheme else ("http", "https")
+
+
+def _redirected(scheme: str, host: str, path: str, redirects: tuple[Redirect, ...]) -> bool:
+    return any(
+        each.host == host and scheme in _schemes(each) and f"{path}/".startswith(f"{each.path.rstrip('/')}/")
+        for each in redirects
+    )
+
+
+def _tls(given: _Route) -> TlsIntent:
+    """Return what a route asks of TLS, and say which of it contradicts itself."""
+    cert, key = given.value(keys.SSL_CERT) or "", given.value(keys.SSL_KEY) or ""
+    if key and not cert:
+        given.warn(Kind.MISSING_KEY, keys.SSL_KEY, "a key without a certificate", "add ssl_cert", Severity.ERROR)
+    tls = TlsIntent(
+        cert=cert,
+        key=key if cert else "",
+        only=given.value(keys.SSL_ONLY) or False,
+        passthrough=given.value(keys.SSL_PASSTHROUGH) or False,
+        min_version=given.value(keys.TLS_MIN_VERSION),
+        client_ca=given.value(keys.TLS_CLIENT_CA) or "",
+        client_ca_label=given.label(keys.TLS_CLIENT_CA),
+        hsts=given.value(keys.HSTS) or "",
+    )
+    if not tls.passthrough:
+        asking: tuple[tuple[Key[Any], object], ...] = (
+            (keys.SSL_CERT, cert),
+            (keys.SSL_KEY, key),
+            (keys.TLS_CLIENT_CA, tls.client_ca),
+            (keys.SSL_ONLY, tls.only),
+            (keys.TLS_MIN_VERSION, tls.min_version),
+            (keys.HSTS, tls.hsts),
+        )
+        return replace(tls, label=next((given.label(each) for each, asked in asking if asked), ""))
+    if tls.client_ca:
+        reason = "TLS is passed through, so the edge cannot ask for a certificate, and the route is left out"
+        cure = "ask for it in the task, or take ssl_passthrough away"
+        given.warn(Kind.CONTRADICTION, keys.TLS_CLIENT_CA, reason, cure, Severity.ERROR)
+        given.filed.spoilt.add(given.name)
+    return TlsIntent(label=given.label(keys.SSL_PASSTHROUGH), passthrough=True)
+
+
+#: What needs a look at requests, or TLS of the edge's own.
+_NOT_PASSED_THROUGH: tuple[Key[Any], ...] = (
+    keys.SSL_CERT,
+    keys.SSL_KEY,
+    keys.SSL_BACKEND,
+    keys.SSL_BACKEND_TLS_VERIFY,
+    keys.SSL_BACKEND_CA,
+    keys.TLS_MIN_VERSION,
+    keys.HSTS,
+    keys.CONTEXT_ROOT,
+    keys.CONTEXT_ROOT_REWRITE,
+    keys.STICKY,
+    keys.STICKY_SESSION_COOKIE,
+)
+
+
+def _passed_through(given: _Route, backend: BackendIntent | None) -> BackendIntent | None:
+    """Return the backend of a route whose TLS the task ends, without what the edge then cannot do."""
+    for key in _NOT_PASSED_THROUGH:
+        if given.label(key) and given.value(key) not in {None, False, "", "/"}:
+            reason = "TLS is passed through, so the edge sees nothing of the requests, and this has no effect"
+            given.warn(Kind.CONTRADICTION, key, reason, "take it or ssl_passthrough away")
+    return backend and replace(backend, cookie="", tls=None)
 
 
 def _backend(given: _Route, port: int, mesh_cookie: str = "") -> BackendIntent:
@@ -217,7 +302,20 @@ def _backend(given: _Route, port: int, mesh_cookie: str = "") -> BackendIntent:
         ip_hash=ip_hash,
         max_fails=given.value(keys.MAX_FAILS),
         fail_timeout=given.value(keys.FAIL_TIMEOUT),
+        tls=_backend_tls(given),
     )
+
+
+def _backend_tls(given: _Route) -> BackendTlsIntent | None:
+    asked = given.value(keys.SSL_BACKEND)
+    verify, ca = given.value(keys.SSL_BACKEND_TLS_VERIFY), given.value(keys.SSL_BACKEND_CA) or ""
+    if not asked:
+        return None
+    if verify is Verify.NONE and ca:
+        reason = "the task's certificate is not verified, so this has no effect"
+        given.warn(Kind.CONTRADICTION, keys.SSL_BACKEND_CA, reason, "take it or ssl_backend_tls_verify away")
+        ca = ""
+    return BackendTlsIntent(verify=verify or Verify.REQUIRED, ca=ca, ca_label=given.label(keys.SSL_BACKEND_CA))
 
 
 def _mesh_routes(filed: Filed) -> list[hrm.MeshRoute]:
@@ -227,8 +325,6 @@ def _mesh_routes(filed: Filed) -> list[hrm.MeshRoute]:
     for label, value in filed.mesh:
         try:
             route = hrm.route(label, value, published)
-        except hrm.NotServed as error:
-            filed.problem(Severity.ERROR, error.kind, label, error.reason, "", value=value)
         except BadValueError as error:
             filed.problem(Severity.ERROR, Kind.BAD_VALUE, label, str(error), error.cure, value=value)
             filed.doubtful.add(hrm.name(label))
@@ -244,8 +340,12 @@ def _mesh_route(filed: Filed, mesh: hrm.MeshRoute) -> RouteIntent | None:
     given = _Route.of(filed, mesh.name)
     route = RouteIntent(name=mesh.name, fleet=given.value(keys.SERVICE_CLUSTER) or "")
     if mesh.redirect is not None:
-        route = replace(route, redirects=(mesh.redirect,))
+        route = replace(route, redirects=(mesh.redirect,), redirects_label=mesh.label)
+    elif mesh.passthrough:
+        backend = replace(_backend(given, mesh.port), cookie="", tls=None)
+        tls = TlsIntent(label=mesh.label, passthrough=True)
+        route = replace(route, hosts=(mesh.host,), tls_hosts=(mesh.host,), backend=backend, tls=tls)
     else:
         backend = _backend(given, mesh.port, mesh.cookie)
-        route = replace(route, hosts=(mesh.host,), backend=backend)
+        route = replace(route, hosts=(mesh.host,), tls_hosts=(mesh.host,), backend=backend)
     return None if mesh.name in filed.spoilt else route

@@ -8,7 +8,7 @@ from urllib.parse import SplitResult, urlsplit
 
 import idna
 
-from swarm_xds.labels.intent import Redirect
+from swarm_xds.labels.intent import Redirect, TlsVersion
 from swarm_xds.problem import shown
 
 MAX_PORT = 65535
@@ -22,9 +22,12 @@ _PATH = re.compile(r"(?:/(?:[A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2})*)+")
 _ENCODED = re.compile(r"%(2[DEde]|3[0-9]|4[1-9A-Fa-f]|5[0-9AFaf]|6[1-9A-Fa-f]|7[0-9AEae])")
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,256}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,254}")
+_SECRET = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_.-]|/(?=[A-Za-z0-9])){0,254}")
+_HSTS = re.compile(r"max-age=[0-9]{1,10}(?:; ?includeSubDomains)?(?:; ?preload)?", re.IGNORECASE)
 _DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,6})?)(ms|s|m|h)")
 _MILLISECONDS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000}
 _MAX_DURATION = 24 * 3_600_000
+_YEAR = 31_536_000
 
 E = TypeVar("E", bound=StrEnum)
 H = TypeVar("H", bound=Hashable)
@@ -116,6 +119,42 @@ def name(value: str) -> str:
             "not a name", "use letters, digits, underscores, dots and hyphens, beginning with a letter or digit"
         )
     return text
+
+
+def secret(value: str) -> str:
+    """Return the name of a Docker secret, or a file's path below the directory of certificates."""
+    text = value.strip()
+    if not _SECRET.fullmatch(text):
+        raise BadValueError(
+            "not the name of a Docker secret or of a file",
+            "use letters, digits, underscores, dots and hyphens, with / between folder and file",
+        )
+    return text
+
+
+def tls_version(value: str) -> TlsVersion:
+    """Return a TLS version: ``1.2``, ``TLSv1.2``, ``TLS1.2``."""
+    text = value.strip().lower().removeprefix("tls").removeprefix("v")
+    if text in {"1.0", "1.1", "1"}:
+        raise BadValueError("older than TLS 1.2, which no host goes below (RFC 8996)", "write 1.2 or 1.3")
+    try:
+        return TlsVersion(text)
+    except ValueError:
+        raise BadValueError("not a version of TLS", "write 1.2 or 1.3") from None
+
+
+def hsts(value: str) -> str:
+    """Return the value of ``Strict-Transport-Security`` (RFC 6797); empty for no header."""
+    text = value.strip()
+    if text.isascii() and text.isdigit() and len(text) <= 10:  # noqa: PLR2004 - three centuries of seconds
+        return f"max-age={text}"
+    if _HSTS.fullmatch(text):
+        return text
+    try:
+        return f"max-age={_YEAR}" if boolean(text) else ""
+    except BadValueError:
+        cure = "write true, a number of seconds, or max-age=31536000; includeSubDomains"
+        raise BadValueError("not a value of Strict-Transport-Security", cure) from None
 
 
 def cookie(value: str) -> str:

@@ -14,12 +14,16 @@ from swarm_xds.model.routing import (
     Fleet,
     Forward,
     Outlier,
+    Passthrough,
     RedirectTo,
+    RedirectToHttps,
     Route,
     RoutingModel,
+    SecureHost,
     SourceHash,
     VirtualHost,
 )
+from swarm_xds.model.tls import ServerTls, TlsVersion, UpstreamTls
 
 __all__ = [
     "RELAY_PORT",
@@ -31,9 +35,15 @@ __all__ = [
     "Fleet",
     "Forward",
     "Outlier",
+    "Passthrough",
     "RedirectTo",
+    "RedirectToHttps",
     "Route",
     "RoutingModel",
+    "SecureHost",
+    "ServerTls",
     "SourceHash",
+    "TlsVersion",
+    "UpstreamTls",
     "VirtualHost",
 ]

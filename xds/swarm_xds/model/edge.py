@@ -9,7 +9,10 @@ class EdgeOptions:
 
     Attributes:
         http_port: Port of the plain listener inside the proxy.
-        address: Address that it binds.
+        https_port: Port of the HTTPS listener, which is there as soon as a host asks for TLS.
+        https_public_port: Port under which clients reach it; 0 for the same.
+        http3: Whether the same port answers HTTP/3 too, over UDP.
+        address: Address that the listeners bind.
         unknown_host_status: Answer to a host that nobody claims (Interlock's was 503).
         retry_after: Seconds in ``Retry-After`` when no task runs.
         trusted_hops: How many proxies in front of the edge are trusted with ``x-forwarded-for``.
@@ -21,6 +24,9 @@ class EdgeOptions:
     """
 
     http_port: int = 80
+    https_port: int = 443
+    https_public_port: int = 0
+    http3: bool = False
     address: str = "0.0.0.0"  # noqa: S104 - an edge listens to the outside; that is what it is for
     unknown_host_status: int = 404
     retry_after: int = 5
@@ -30,3 +36,8 @@ class EdgeOptions:
     request_timeout: int = 300_000
     upstream_idle_timeout: int = 4_000
     max_connections: int = 10_000
+
+    @property
+    def public_port(self) -> int:
+        """Port in the URLs of what is served over HTTPS."""
+        return self.https_public_port or self.https_port

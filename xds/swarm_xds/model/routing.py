@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+from swarm_xds.certs.values import Certificate, Challenge
+from swarm_xds.model.tls import ServerTls, UpstreamTls
+
 #: TCP port of a relay's listener.
 RELAY_PORT = 15_001
 
@@ -43,6 +46,7 @@ class Backend:
         by_name: Some endpoint is a host name, so that addresses come from DNS.
         relayed: It is reached through relays, also while none of them runs.
         consistent_hash: Whether requests are spread by a hash policy of the route.
+        tls: None if the tasks are spoken to in plain.
     """
 
     name: str
@@ -52,6 +56,7 @@ class Backend:
     relayed: bool = False
     consistent_hash: bool = False
     outlier: Outlier = Outlier()
+    tls: UpstreamTls | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +109,11 @@ class RedirectTo:
     path: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class RedirectToHttps:
+    """Answer 308 with the same URL over HTTPS."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
     """What happens to requests whose path begins with ``path``, in whole segments.
@@ -113,7 +123,7 @@ class Route:
     """
 
     path: str
-    action: Forward | RedirectTo
+    action: Forward | RedirectTo | RedirectToHttps
     services: tuple[str, ...]
 
 
@@ -123,10 +133,42 @@ class VirtualHost:
 
     Attributes:
         host: ``app.example.org``, ``*.example.org``, or ``*`` for hosts that nobody else claims.
+        hsts: Value of ``Strict-Transport-Security``; empty for none.
+        challenges: What an ACME authority is answered, before any route.
     """
 
     host: str
     routes: tuple[Route, ...]
+    hsts: str = ""
+    challenges: tuple[Challenge, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SecureHost:
+    """A host whose TLS the edge ends; ``*`` is for clients that name none (in SNI), or one that nobody claims."""
+
+    virtual_host: VirtualHost
+    tls: ServerTls
+
+    @property
+    def host(self) -> str:
+        """Its name."""
+        return self.virtual_host.host
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Passthrough:
+    """A host whose TLS goes to the tasks as it comes.
+
+    Attributes:
+        backends: Sorted by name; at least one; the sum of weights is positive.
+        hash_by: Only a client's address can be seen.
+    """
+
+    host: str
+    backends: tuple[BackendShare, ...]
+    services: tuple[str, ...]
+    hash_by: SourceHash | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,11 +179,36 @@ class Fleet:
         name: Envoy's ``node.cluster``.
         virtual_hosts: Of the plain HTTP listener, sorted by host.
         backends: Sorted by name; each is used by a route.
+        secure_hosts: Of the HTTPS listener, sorted by host.
+        passthroughs: Sorted by host; none is a secure host too.
+        default_certificate: For clients that name no host, or one that nobody claims.
+        uncertified: Hosts that ask for TLS and name no certificate, sorted; a wildcard is none of them.
     """
 
     name: str
     virtual_hosts: tuple[VirtualHost, ...] = ()
     backends: tuple[Backend, ...] = ()
+    secure_hosts: tuple[SecureHost, ...] = ()
+    passthroughs: tuple[Passthrough, ...] = ()
+    default_certificate: Certificate | None = None
+    uncertified: tuple[str, ...] = ()
+
+    @property
+    def default(self) -> Certificate | None:
+        """The default certificate, if no catch-all is served over TLS in another way."""
+        claimed = any(each.host == "*" for each in self.secure_hosts) or any(
+            each.host == "*" for each in self.passthroughs
+        )
+        return None if claimed else self.default_certificate
+
+    @property
+    def hosts(self) -> frozenset[str]:
+        """Every host that somebody claims, however it is served."""
+        return frozenset(
+            host
+            for kind in (self.virtual_hosts, self.secure_hosts, self.passthroughs)
+            for host in (each.host for each in kind)
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,10 +5,12 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-from swarm_xds.labels import ServiceIntent
+from swarm_xds.certs.values import Certificates
+from swarm_xds.labels import BackendTlsIntent, ServiceIntent
 from swarm_xds.memo import Memo
 from swarm_xds.model import Backend, Fleet, Forward, RoutingModel
-from swarm_xds.plan.claims import Claim, virtual_host
+from swarm_xds.plan.claims import Claim, Entry, virtual_host
+from swarm_xds.plan.encrypted import challenged, encrypted_hosts, trusting, uncertified
 from swarm_xds.plan.offer import Offer, offer
 from swarm_xds.plan.reach import Surroundings
 from swarm_xds.problem import Problem
@@ -18,6 +20,7 @@ from swarm_xds.swarm import Service, SwarmState
 Recall = Callable[[ServiceIntent, Collection[str]], tuple[ServiceIntent, tuple[Problem, ...]]]
 #: By service id: names of the routes whose labels lead nowhere, though each is good by itself.
 Rejected = dict[str, frozenset[str]]
+_NO_CERTIFICATES = Certificates()
 
 
 @dataclass(slots=True)
@@ -25,20 +28,27 @@ class _Gathered:
     """What all services bring to one fleet."""
 
     backends: dict[str, Backend] = field(default_factory=dict)
-    #: By host.
-    claims: dict[str, list[Claim]] = field(default_factory=lambda: defaultdict(list))
+    #: By backend: whose authorities are to be found.
+    authorities: dict[str, tuple[Service, BackendTlsIntent]] = field(default_factory=dict)
+    #: By entry and host.
+    claims: dict[Entry, dict[str, list[Claim]]] = field(
+        default_factory=lambda: {entry: defaultdict(list) for entry in Entry}
+    )
 
 
-def build(
+def build(  # noqa: PLR0917 - in the order of the arrow
     state: SwarmState,
     intents: Iterable[tuple[Service, ServiceIntent]],
     default_fleet: str,
     memo: Memo | None = None,
     recall: Recall = lambda intent, _: (intent, ()),
+    certificates: Certificates = _NO_CERTIFICATES,
+    before: RoutingModel | None = None,
 ) -> tuple[RoutingModel, tuple[Problem, ...], Rejected]:
     """Return what the fleets serve, the problems that show only here, and the routes that are not served as asked.
 
     These are served as ``recall`` has them; without that, or if that leads nowhere either, they are left out.
+    ``before`` is the model that was served last: a certificate in it stays where no other can be used.
     """
     memo = Memo() if memo is None else memo
     surroundings = (state.networks, state.nodes, state.fleet_networks, state.fleet_services, state.relays)
@@ -57,12 +67,15 @@ def build(
             offered = _recalled(service, intent, first, recall, make)
         for fleet, backend in offered.backends:
             fleets[fleet].backends[backend.name] = backend
-        for fleet, host, claim in offered.claims:
-            fleets[fleet].claims[host].append(claim)
+        for fleet, backend_name, asked in offered.authorities:
+            fleets[fleet].authorities[backend_name] = (service, asked)
+        for fleet, entry, host, claim in offered.claims:
+            fleets[fleet].claims[entry][host].append(claim)
         problems += offered.problems
     model = []
+    last = {fleet.name: fleet for fleet in (before.fleets if before is not None else ())}
     for name, gathered in sorted(fleets.items()):
-        fleet_model, conflicts = _fleet(name, gathered, memo)
+        fleet_model, conflicts = _fleet(gathered, certificates, last.get(name, Fleet(name=name)), memo)
         problems += conflicts
         model.append(fleet_model)
     return RoutingModel(fleets=tuple(model), default_fleet=default_fleet), tuple(problems), rejected
@@ -86,19 +99,38 @@ def _recalled(
     return offered
 
 
-def _fleet(name: str, gathered: _Gathered, memo: Memo) -> tuple[Fleet, list[Problem]]:
-    given = [(host, (host, tuple(claims))) for host, claims in sorted(gathered.claims.items())]
-    settled = memo.each(("hosts", name), None, given, virtual_host)
+def _fleet(gathered: _Gathered, certificates: Certificates, before: Fleet, memo: Memo) -> tuple[Fleet, list[Problem]]:
+    """Return what one fleet serves, and the problems that show only where services meet."""
+    name = before.name
+    problems: list[Problem] = []
+    given = [(host, (host, tuple(claims))) for host, claims in sorted(gathered.claims[Entry.PLAIN].items())]
+    plain = memo.each(("hosts", name), None, given, virtual_host)
+    secure, passing, told = encrypted_hosts(
+        gathered.claims[Entry.SECURE], gathered.claims[Entry.PASSTHROUGH], certificates, before, memo
+    )
     used = {
         share.backend
-        for host, _ in settled
+        for host in (
+            *(host for host, _ in plain),
+            *(each.virtual_host for each in secure if each.tls.certificate is not None),
+        )
         for route in host.routes
         if isinstance(route.action, Forward)
         for share in route.action.backends
-    }
+    } | {share.backend for each in passing for share in each.backends}
+    backends = {name: backend for name, backend in sorted(gathered.backends.items()) if name in used}
+    for each, (service, asked) in gathered.authorities.items():
+        if each in backends:
+            backends[each], trouble = trusting(backends[each], service, asked, certificates, before)
+            problems += trouble
+    hosts = [host for host, _ in plain]
     fleet = Fleet(
         name=name,
-        virtual_hosts=tuple(host for host, _ in settled),
-        backends=tuple(backend for name, backend in sorted(gathered.backends.items()) if name in used),
+        virtual_hosts=challenged(hosts, certificates.challenges) if certificates.challenges else tuple(hosts),
+        backends=tuple(backends.values()),
+        secure_hosts=secure,
+        passthroughs=passing,
+        default_certificate=certificates.default,
+        uncertified=uncertified(gathered.claims[Entry.SECURE]),
     )
-    return fleet, [problem for _, conflicts in settled for problem in conflicts]
+    return fleet, [*problems, *told, *(problem for _, conflicts in plain for problem in conflicts)]

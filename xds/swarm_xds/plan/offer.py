@@ -1,12 +1,12 @@
 """What one service brings to the fleets: its backends, and its claims on hosts and paths."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from swarm_xds.labels import BackendIntent, RouteIntent, ServiceIntent, Sticky
+from swarm_xds.labels import BackendIntent, BackendTlsIntent, RouteIntent, ServiceIntent, Sticky, TlsIntent, Verify
 from swarm_xds.labels import Redirect as RedirectIntent
-from swarm_xds.model import Backend, CookieHash, Outlier, RedirectTo, SourceHash
-from swarm_xds.plan.claims import Claim
+from swarm_xds.model import Backend, CookieHash, Outlier, RedirectTo, RedirectToHttps, SourceHash, UpstreamTls
+from swarm_xds.plan.claims import Claim, Entry
 from swarm_xds.plan.reach import Surroundings, UnreachableError, reach
 from swarm_xds.problem import Problem
 from swarm_xds.swarm import Service
@@ -20,12 +20,14 @@ class Offer:
 
     Attributes:
         backends: ``(fleet, backend)``.
-        claims: ``(fleet, host, claim)``.
+        authorities: ``(fleet, backend, asked)``: whose authorities are still to be found.
+        claims: ``(fleet, entry, host, claim)``.
         rejected: Names of routes whose labels leave open how the tasks are reached; they are left out.
     """
 
     backends: tuple[tuple[str, Backend], ...] = ()
-    claims: tuple[tuple[str, str, Claim], ...] = ()
+    authorities: tuple[tuple[str, str, BackendTlsIntent], ...] = ()
+    claims: tuple[tuple[str, Entry, str, Claim], ...] = ()
     rejected: frozenset[str] = frozenset()
     problems: tuple[Problem, ...] = ()
 
@@ -34,13 +36,14 @@ def offer(asked: tuple[Service, ServiceIntent], default_fleet: str, around: Surr
     """Return what a service brings, whatever the others bring."""
     service, intent = asked
     backends: list[tuple[str, Backend]] = []
-    claims: list[tuple[str, str, Claim]] = []
+    authorities: list[tuple[str, str, BackendTlsIntent]] = []
+    claims: list[tuple[str, Entry, str, Claim]] = []
     rejected: set[str] = set()
     problems: list[Problem] = []
     for route in intent.routes:
         fleet = route.fleet or default_fleet
         if route.redirects:
-            claims += [(fleet, host, claim) for host, claim in _redirects(service, route)]
+            claims += [(fleet, entry, host, claim) for entry, host, claim in _redirects(service, route)]
         if route.backend is None:
             continue
         try:
@@ -59,11 +62,15 @@ def offer(asked: tuple[Service, ServiceIntent], default_fleet: str, around: Surr
             relayed=reached.relayed,
             consistent_hash=hash_by is not None,
             outlier=_outlier(route.backend),
+            tls=_upstream_tls(route.backend),
         )
         backends.append((fleet, backend))
+        if route.backend.tls is not None and route.backend.tls.ca:
+            authorities.append((fleet, backend.name, route.backend.tls))
         claim = Claim(
             service=service.name,
             created=service.created,
+            stack=service.stack,
             route=route.name,
             source=service.source,
             path=route.path,
@@ -71,22 +78,46 @@ def offer(asked: tuple[Service, ServiceIntent], default_fleet: str, around: Surr
             running=reached.running,
             strip_prefix=route.strip_prefix,
             hash_by=hash_by,
+            tls=route.tls,
         )
-        claims += [(fleet, host, claim) for host in route.hosts]
-    return Offer(backends=tuple(backends), claims=tuple(claims), rejected=frozenset(rejected), problems=tuple(problems))
+        plain = replace(claim, redirect=RedirectToHttps()) if _never_plain(route.tls) else claim
+        claims += [(fleet, Entry.PLAIN, host, plain) for host in route.hosts]
+        entry = Entry.PASSTHROUGH if route.tls.passthrough else Entry.SECURE
+        claims += [(fleet, entry, host, claim) for host in route.tls_hosts]
+    return Offer(
+        backends=tuple(backends),
+        authorities=tuple(authorities),
+        claims=tuple(claims),
+        rejected=frozenset(rejected),
+        problems=tuple(problems),
+    )
 
 
-def _redirects(service: Service, route: RouteIntent) -> Iterator[tuple[str, Claim]]:
+def _never_plain(tls: TlsIntent) -> bool:
+    """Tell whether plain HTTP gets no content: also where it would be a way around a client's certificate."""
+    return tls.only or tls.passthrough or bool(tls.client_ca)
+
+
+def _redirects(service: Service, route: RouteIntent) -> Iterator[tuple[Entry, str, Claim]]:
     for redirect in route.redirects:
+        # One that is asked for over HTTPS asks for TLS.
+        tls = TlsIntent() if route.tls.passthrough else route.tls
+        if redirect.scheme == "https" and not tls.label:
+            tls = replace(tls, label=route.redirects_label)
         claim = Claim(
             service=service.name,
             created=service.created,
+            stack=service.stack,
             route=route.name,
             source=service.source,
             path=redirect.path,
             redirect=_target(redirect),
+            tls=tls,
         )
-        yield redirect.host, claim
+        if redirect.scheme != "https":
+            yield Entry.PLAIN, redirect.host, claim
+        if redirect.scheme != "http":
+            yield Entry.SECURE, redirect.host, claim
 
 
 def _target(redirect: RedirectIntent) -> RedirectTo:
@@ -96,6 +127,10 @@ def _target(redirect: RedirectIntent) -> RedirectTo:
         port=redirect.target_port,
         path=redirect.target_path,
     )
+
+
+def _upstream_tls(backend: BackendIntent) -> UpstreamTls | None:
+    return None if backend.tls is None else UpstreamTls(verify=backend.tls.verify is Verify.REQUIRED)
 
 
 def _outlier(backend: BackendIntent) -> Outlier:

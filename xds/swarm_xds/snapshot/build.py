@@ -1,6 +1,7 @@
 """From messages to a snapshot that is whole: every reference in it has its resource."""
 
 from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
 from functools import partial
 from operator import attrgetter
 
@@ -9,7 +10,8 @@ from envoy.config.route.v3 import route_components_pb2
 from google.protobuf.message import Message
 
 from swarm_xds.memo import Memo
-from swarm_xds.snapshot.resources import CLUSTER, ENDPOINT, LISTENER, ROUTE, Resource, Resources, Snapshot
+from swarm_xds.snapshot.references import References, of_cluster, of_listener
+from swarm_xds.snapshot.resources import CLUSTER, ENDPOINT, LISTENER, ROUTE, SECRET, Resource, Resources, Snapshot
 from swarm_xds.translate import FleetMessages
 
 
@@ -29,21 +31,39 @@ def snapshot(messages: FleetMessages, memo: Memo) -> Snapshot:
         ENDPOINT: messages.endpoints,
         LISTENER: messages.listeners,
         ROUTE: messages.routes,
+        SECRET: messages.secrets,
     }
     return Snapshot({type_url: _resources(messages.fleet, type_url, each, memo) for type_url, each in kinds.items()})
 
 
 def check(messages: FleetMessages, memo: Memo) -> None:
-    """Raise ``InconsistentError`` unless clusters, endpoints and routes name each other exactly."""
+    """Raise ``InconsistentError`` unless all resources name each other exactly: nothing lacks, nothing is left over."""
+    fleet = messages.fleet
     clusters = {cluster.name for cluster in messages.clusters}
     by_eds = {cluster.name for cluster in messages.clusters if cluster.type == cluster_pb2.Cluster.EDS}
-    assigned = {assignment.cluster_name for assignment in messages.endpoints}
-    if by_eds != assigned:
-        raise InconsistentError(f"clusters and endpoints differ by {sorted(by_eds ^ assigned)}")
+    _same("clusters and endpoints", by_eds, {assignment.cluster_name for assignment in messages.endpoints})
+    listeners = ((each.name, each) for each in messages.listeners)
+    referring = [
+        *memo.each(("of listeners", fleet), None, listeners, of_listener, identical=True),
+        *memo.each(
+            ("of clusters", fleet), None, ((each.name, each) for each in messages.clusters), of_cluster, identical=True
+        ),
+    ]
+    whole = References.all(referring)
+    _same("listeners and routes", whole.routes, {each.name for each in messages.routes})
+    _same("listeners, clusters and secrets", whole.secrets, {each.name for each in messages.secrets})
     hosts = ((host.name, host) for host in messages.virtual_hosts)
-    routed = set[str]().union(*memo.each(("routed", messages.fleet), None, hosts, _routed, identical=True))
-    if routed != clusters:
-        raise InconsistentError(f"routes and clusters differ by {sorted(routed ^ clusters)}")
+    secure = ((host.name, host) for host in messages.secure_virtual_hosts)
+    routed = whole.clusters.union(
+        *memo.each(("routed", fleet), None, hosts, _routed, identical=True),
+        *memo.each(("routed over TLS", fleet), None, secure, _routed, identical=True),
+    )
+    _same("routes and clusters", routed, clusters)
+
+
+def _same(what: str, one: AbstractSet[str], other: AbstractSet[str]) -> None:
+    if one != other:
+        raise InconsistentError(f"{what} differ by {sorted(one ^ other)}")
 
 
 def _routed(host: route_components_pb2.VirtualHost) -> set[str]:

@@ -23,12 +23,12 @@ class Resource:
     """One named resource as the bytes that go on the wire.
 
     Attributes:
-        value: The message, serialised deterministically.
+        value: The message, serialised deterministically; never shown, since it may hold a private key.
         version: Hash of ``value``: equal bytes have equal versions on every replica and after every restart.
     """
 
     name: str
-    value: bytes
+    value: bytes = field(repr=False)
     version: str
 
     @classmethod

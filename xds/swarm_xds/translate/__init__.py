@@ -2,11 +2,23 @@
 
 In: a ``Fleet`` of the routing model and the ``EdgeOptions``. Out: protobuf messages, one module a resource type.
 From here on, and only from here on, Envoy's types are known. It must not know labels, Docker or gRPC.
+Private keys are revealed in ``secret`` only.
 """
 
-from swarm_xds.translate.bootstrap import BootstrapOptions, bootstrap
+from swarm_xds.translate.bootstrap import BootstrapOptions, XdsTls, bootstrap, secret_files
 from swarm_xds.translate.fleet import FleetMessages, translate
 from swarm_xds.translate.relay import relay_configuration
+from swarm_xds.translate.secret import redacted
 from swarm_xds.translate.static import static
 
-__all__ = ["BootstrapOptions", "FleetMessages", "bootstrap", "relay_configuration", "static", "translate"]
+__all__ = [
+    "BootstrapOptions",
+    "FleetMessages",
+    "XdsTls",
+    "bootstrap",
+    "redacted",
+    "relay_configuration",
+    "secret_files",
+    "static",
+    "translate",
+]

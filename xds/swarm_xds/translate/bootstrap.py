@@ -1,5 +1,9 @@
-"""The bootstrap of a fleet member: who it is, where its control plane is, and how much it may take."""
+"""The bootstrap of a fleet member: who it is, where its control plane is, and how much it may take.
 
+With TLS to the control plane, two more files belong to it, by which Envoy follows certificates as they are renewed.
+"""
+
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from envoy.config.bootstrap.v3 import bootstrap_pb2
@@ -17,7 +21,10 @@ from envoy.extensions.clusters.common.dns.v3 import dns_pb2
 from envoy.extensions.clusters.dns.v3 import dns_cluster_pb2
 from envoy.extensions.resource_monitors.downstream_connections.v3 import downstream_connections_pb2
 from envoy.extensions.resource_monitors.fixed_heap.v3 import fixed_heap_pb2
+from envoy.extensions.transport_sockets.tls.v3 import common_pb2, secret_pb2, tls_pb2
 from envoy.extensions.upstreams.http.v3 import http_protocol_options_pb2
+from envoy.service.discovery.v3 import discovery_pb2
+from envoy.type.matcher.v3 import string_pb2
 from google.protobuf.message import Message
 from google.protobuf.struct_pb2 import Struct
 
@@ -32,7 +39,26 @@ _KEEPALIVE_INTERVAL = 10_000
 _KEEPALIVE_TIMEOUT = 5_000
 _HEAP_CHECK = 250
 _SHRINK_HEAP = 0.95
+#: Who may say what is served: `swarm_xds.pki` issues it.
+_CONTROL_PLANE_URI = "spiffe://swarm-xds/control-plane"
+_CERTIFICATE, _AUTHORITIES = "xds_certificate", "xds_authorities"
 _STOP_ACCEPTING_REQUESTS = 0.98
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class XdsTls:
+    """Paths, as Envoy sees them, for TLS with the control plane.
+
+    Attributes:
+        authorities: Whom to trust.
+        certificate, key: The fleet member's own.
+        folder: Where the files of ``secret_files`` are.
+    """
+
+    authorities: str
+    certificate: str
+    key: str
+    folder: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +69,7 @@ class BootstrapOptions:
         node: Envoy's ``node.id``, unique among the members.
         fleet: Envoy's ``node.cluster``.
         host, port: The control plane; a name that resolves to several replicas uses them all.
+        tls: For TLS with the control plane; None: nothing is encrypted.
         incremental: Delta xDS rather than the state of the world.
         admin_port: On loopback only.
         max_heap: Bytes of heap beyond which requests are refused.
@@ -53,6 +80,7 @@ class BootstrapOptions:
     fleet: str
     host: str
     port: int
+    tls: XdsTls | None = None
     incremental: bool = True
     admin_port: int = 9901
     max_heap: int = 1_073_741_824
@@ -80,6 +108,27 @@ def bootstrap(options: BootstrapOptions) -> bootstrap_pb2.Bootstrap:
         overload_manager=_overload_manager(options),
         layered_runtime=_runtime(),
     )
+
+
+def secret_files(tls: XdsTls) -> Mapping[str, discovery_pb2.DiscoveryResponse]:
+    """Return what the bootstrap's TLS reads from ``folder``, by file name."""
+    certificate = common_pb2.TlsCertificate(
+        certificate_chain=base_pb2.DataSource(filename=tls.certificate),
+        private_key=base_pb2.DataSource(filename=tls.key),
+        watched_directory=_folder_of(tls.certificate),
+    )
+    authorities = common_pb2.CertificateValidationContext(
+        trusted_ca=base_pb2.DataSource(filename=tls.authorities), watched_directory=_folder_of(tls.authorities)
+    )
+    secrets = (
+        secret_pb2.Secret(name=_CERTIFICATE, tls_certificate=certificate),
+        secret_pb2.Secret(name=_AUTHORITIES, validation_context=authorities),
+    )
+    return {f"{each.name}.yaml": discovery_pb2.DiscoveryResponse(resources=[packed(each)]) for each in secrets}
+
+
+def _folder_of(path: str) -> base_pb2.WatchedDirectory:
+    return base_pb2.WatchedDirectory(path=path.rpartition("/")[0] or "/")
 
 
 def admin(port: int) -> bootstrap_pb2.Admin:
@@ -114,7 +163,37 @@ def _control_plane(options: BootstrapOptions) -> cluster_pb2.Cluster:
         typed_extension_protocol_options={
             "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": packed(http),
         },
+        transport_socket=None if options.tls is None else _mutual_tls(options.tls),
     )
+
+
+def _mutual_tls(tls: XdsTls) -> base_pb2.TransportSocket:
+    """Return TLS by which both sides show who they are; whatever its address, the other has to be a control plane."""
+    matcher = common_pb2.SubjectAltNameMatcher(
+        san_type=common_pb2.SubjectAltNameMatcher.URI, matcher=string_pb2.StringMatcher(exact=_CONTROL_PLANE_URI)
+    )
+    validation = tls_pb2.CommonTlsContext.CombinedCertificateValidationContext(
+        default_validation_context=common_pb2.CertificateValidationContext(match_typed_subject_alt_names=[matcher]),
+        validation_context_sds_secret_config=_secret(tls, _AUTHORITIES),
+    )
+    newest = common_pb2.TlsParameters.TLSv1_3
+    context = tls_pb2.UpstreamTlsContext(
+        common_tls_context=tls_pb2.CommonTlsContext(
+            alpn_protocols=["h2"],
+            tls_params=common_pb2.TlsParameters(
+                tls_minimum_protocol_version=newest, tls_maximum_protocol_version=newest
+            ),
+            tls_certificate_sds_secret_configs=[_secret(tls, _CERTIFICATE)],
+            combined_validation_context=validation,
+        )
+    )
+    return base_pb2.TransportSocket(name="envoy.transport_sockets.tls", typed_config=packed(context))
+
+
+def _secret(tls: XdsTls, name: str) -> secret_pb2.SdsSecretConfig:
+    path = f"{tls.folder}/{name}.yaml"
+    source = config_source_pb2.ConfigSource(path_config_source=config_source_pb2.PathConfigSource(path=path))
+    return secret_pb2.SdsSecretConfig(name=name, sds_config=source)
 
 
 def _overload_manager(options: BootstrapOptions) -> overload_pb2.OverloadManager:

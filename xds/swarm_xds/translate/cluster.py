@@ -14,9 +14,10 @@ from google.protobuf.any_pb2 import Any
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.wrappers_pb2 import UInt32Value
 
-from swarm_xds.model import Backend, EdgeOptions, Outlier
+from swarm_xds.model import Backend, EdgeOptions, Outlier, UpstreamTls
 from swarm_xds.translate.endpoint import cluster_load_assignment
 from swarm_xds.translate.retry import retry_policy
+from swarm_xds.translate.tls import upstream
 from swarm_xds.translate.wire import milliseconds, packed
 
 _HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
@@ -30,8 +31,11 @@ _DNS_REFRESH = 5_000
 _DEFAULT_OUTLIER = Outlier()
 
 
-def cluster(backend: Backend, options: EdgeOptions) -> cluster_pb2.Cluster:
-    """Return a backend's cluster: endpoints by EDS, or by DNS where a stack file names hosts."""
+def cluster(backend: Backend, options: EdgeOptions, *, static: bool = False) -> cluster_pb2.Cluster:
+    """Return a backend's cluster: endpoints by EDS, or by DNS where a stack file names hosts.
+
+    ``static``: its authorities stand in the same file.
+    """
     message = cluster_pb2.Cluster()
     message.CopyFrom(_common(options))
     message.name = backend.name
@@ -39,8 +43,12 @@ def cluster(backend: Backend, options: EdgeOptions) -> cluster_pb2.Cluster:
         message.lb_policy = cluster_pb2.Cluster.MAGLEV
     if backend.outlier != _DEFAULT_OUTLIER:
         message.outlier_detection.CopyFrom(_outlier_detection(backend.outlier))
+    tls = None if backend.tls is None else upstream(backend.name, backend.tls, None if static else ads())
+    if tls is not None:
+        message.transport_socket.CopyFrom(tls)
+        message.typed_extension_protocol_options[_HTTP_OPTIONS].CopyFrom(_http_options(options, tls=backend.tls))
     if backend.relayed:
-        message.transport_socket.CopyFrom(_through_relay())
+        message.transport_socket.CopyFrom(_through_relay(tls))
     if backend.by_name:
         message.cluster_type.CopyFrom(_by_dns())
         message.load_assignment.CopyFrom(cluster_load_assignment(backend))
@@ -50,15 +58,23 @@ def cluster(backend: Backend, options: EdgeOptions) -> cluster_pb2.Cluster:
     return message
 
 
-@cache
-def _through_relay() -> base_pb2.TransportSocket:
-    """Return the socket that asks each endpoint's relay for a way through; without one it connects by itself."""
-    plain = base_pb2.TransportSocket(
-        name="envoy.transport_sockets.raw_buffer", typed_config=packed(raw_buffer_pb2.RawBuffer())
-    )
+def _through_relay(inner: base_pb2.TransportSocket | None) -> base_pb2.TransportSocket:
+    """Return the socket that asks each endpoint's relay for a way through; without one it connects by itself.
+
+    ``inner`` is spoken on that way; None for plain text.
+    """
     return base_pb2.TransportSocket(
         name="envoy.transport_sockets.http_11_proxy",
-        typed_config=packed(upstream_http_11_connect_pb2.Http11ProxyUpstreamTransport(transport_socket=plain)),
+        typed_config=packed(
+            upstream_http_11_connect_pb2.Http11ProxyUpstreamTransport(transport_socket=inner or _plain())
+        ),
+    )
+
+
+@cache
+def _plain() -> base_pb2.TransportSocket:
+    return base_pb2.TransportSocket(
+        name="envoy.transport_sockets.raw_buffer", typed_config=packed(raw_buffer_pb2.RawBuffer())
     )
 
 
@@ -130,7 +146,7 @@ def _outlier_detection(outlier: Outlier) -> outlier_detection_pb2.OutlierDetecti
     )
 
 
-def _http_options(options: EdgeOptions) -> Any:
+def _http_options(options: EdgeOptions, tls: UpstreamTls | None = None) -> Any:
     message = http_protocol_options_pb2.HttpProtocolOptions(
         common_http_protocol_options=protocol_pb2.HttpProtocolOptions(
             idle_timeout=milliseconds(options.upstream_idle_timeout)
@@ -138,4 +154,8 @@ def _http_options(options: EdgeOptions) -> Any:
         retry_policy=retry_policy(),
     )
     message.explicit_http_config.http_protocol_options.SetInParent()
+    if tls is not None:
+        # The host that the client asked for is the one that the task is asked for, and that its certificate must name.
+        message.upstream_http_protocol_options.auto_sni = True
+        message.upstream_http_protocol_options.auto_san_validation = tls.verify
     return packed(message)

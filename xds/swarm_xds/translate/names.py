@@ -1,9 +1,35 @@
 """The name of every resource: the one place where they are made.
 
-Clusters and endpoints bear their backend's name: ``shop_web``, or ``shop_web/api`` for a named route.
+Clusters and endpoints bear their backend's name: ``shop_web``, or ``shop_web/api`` for a named route. Secrets bear
+that of their host or backend and nothing of a certificate, so that a rotation changes one secret and nothing that
+refers to it.
 """
 
 #: The plain HTTP listener, and the route configuration that it asks for.
 HTTP = "http"
+#: The HTTPS listener, and the route configuration of all hosts that ask nothing of their connections.
+HTTPS = "https"
+#: The listener of HTTP/3.
+HTTP3 = "http3"
 #: The cluster of the control plane in the bootstrap.
 CONTROL_PLANE = "xds"
+
+
+def own_routes(host: str) -> str:
+    """Return the route configuration of a host that is served over its own connections only."""
+    return f"{HTTPS}/{host}"
+
+
+def certificate(host: str) -> str:
+    """Return the secret with a host's certificate and key."""
+    return f"certificate/{host}"
+
+
+def client_ca(host: str) -> str:
+    """Return the secret with the authorities of a host's clients."""
+    return f"client-ca/{host}"
+
+
+def backend_ca(backend: str) -> str:
+    """Return the secret with the authorities of a backend's tasks."""
+    return f"backend-ca/{backend}"

@@ -1,0 +1,106 @@
+"""When an order is due: tables of what was tried."""
+
+import itertools
+from dataclasses import replace
+
+import pytest
+
+from swarm_xds.certs.acme import pacing
+from swarm_xds.certs.acme.pacing import Account, Attempts
+from swarm_xds.certs.values import Chain
+
+HOST = "a.example.org"
+DIRECTORY = "https://acme.example.org/directory"
+NOW = 1_000_000_000
+DAY = 86_400
+ISSUED = Attempts(directory=DIRECTORY)
+
+
+def chain(since: float, days: float, mark: str = "1") -> Chain:
+    """Return a chain that is valid from a time on for some days."""
+    return Chain(
+        pem=b"",
+        spki="",
+        names=(HOST,),
+        not_before=int(since),
+        not_after=int(since + days * DAY),
+        fingerprint=mark,
+        issuer="",
+        subject="",
+    )
+
+
+def due(chain: Chain | None, attempts: Attempts = ISSUED, account: Account | None = None) -> float:
+    """Return when an order is due."""
+    return pacing.due_at(HOST, chain, attempts, account or Account(), DIRECTORY)
+
+
+def test_a_host_without_a_certificate_is_due_at_once() -> None:
+    """Nothing was tried."""
+    assert due(None, Attempts()) == 0
+
+
+def test_renewal_is_spread_over_a_part_of_the_last_third() -> None:
+    """By the host and the certificate, and so alike on every replica."""
+    times = [due(chain(NOW, 90, str(each))) for each in range(200)]
+    assert times == [due(chain(NOW, 90, str(each))) for each in range(200)]
+    first, last = NOW + 54 * DAY, NOW + 60 * DAY
+    assert all(first <= each <= last for each in times)
+    assert min(times) < first + DAY
+    assert max(times) > last - DAY
+
+
+def test_another_authority_issues_anew() -> None:
+    """As from a test authority to the real one."""
+    assert due(chain(NOW, 90), Attempts(directory="https://staging.example.org")) == 0
+
+
+def test_failures_rest_longer_and_longer() -> None:
+    """Five in the first hour would be the limit of a well-known authority."""
+    attempts, now, times = ISSUED, float(NOW), []
+    for _ in range(12):
+        times.append(now)
+        attempts = pacing.failed(attempts, HOST, now, "no")
+        now = due(None, attempts)
+    rests = [later - earlier for earlier, later in itertools.pairwise(times)]
+    assert len([each for each in times if each < NOW + 3_600]) <= 4
+    assert all(rest >= pacing.FIRST_REST for rest in rests)
+    assert max(rests) <= pacing.LONGEST_REST * 1.2
+    assert rests[:7] == sorted(rests[:7])
+    done = pacing.succeeded(attempts, DIRECTORY)
+    assert (done.failures, done.reason, due(None, done)) == (0, "", 0)
+
+
+def test_orders_are_limited_whatever_comes_of_them() -> None:
+    """A state that forgets certificates must not order for ever."""
+    attempts, account, now = Attempts(), Account(), NOW
+    for each in range(pacing.HOST_ORDERS):
+        assert due(None, attempts, account) <= now
+        attempts, account = pacing.ordered(attempts, account, now + each)
+        attempts = pacing.succeeded(attempts, DIRECTORY)
+    assert due(None, attempts, account) == NOW + pacing.HOST_WINDOW
+    later = pacing.ordered(attempts, account, NOW + 2 * DAY)[0]
+    assert later.orders == (NOW + 2 * DAY,)
+
+
+def test_an_accounts_orders_are_limited_over_all_hosts() -> None:
+    """The oldest of the last two hundred says when."""
+    account = Account()
+    for each in range(pacing.ACCOUNT_ORDERS):
+        _, account = pacing.ordered(Attempts(), account, NOW + each)
+    assert due(None, Attempts(), account) == NOW + pacing.ACCOUNT_WINDOW
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [
+        pytest.param(120, NOW + 120, id="a while"),
+        pytest.param(10 * DAY, NOW + DAY, id="no longer than a day"),
+        pytest.param(0, 0, id="not asked for"),
+    ],
+)
+def test_an_authority_that_wants_a_rest_has_it(seconds: float, expected: int) -> None:
+    """For every host; a shorter one never ends a longer."""
+    account = pacing.paused(Account(), NOW if seconds else 0, seconds)
+    assert due(None, Attempts(), account) == expected
+    assert pacing.paused(replace(account, next_at=NOW + DAY), NOW, 5).next_at == NOW + DAY

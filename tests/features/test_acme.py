@@ -1,0 +1,90 @@
+"""A host that asks for TLS and has no certificate gets one by ACME, through a real Envoy, from a real authority."""
+
+import asyncio
+import socket
+import ssl
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+
+from support.certificates import authority
+from support.pebble import Pebble
+from support.tls_client import ask_plain
+from support.tls_tasks import Task
+from support.tls_world import tls_world
+from swarm_xds.certs.acme import AcmeOptions
+
+pytestmark = pytest.mark.envoy
+
+CA = authority()
+STACK = """
+services:
+  app:
+    image: app
+    x-tasks: ["${TASK}"]
+    deploy: {labels: {xds.hosts: app.example.org, xds.port: 80, xds.ssl_only: "true"}}
+  given:
+    image: app
+    x-tasks: ["${TASK}"]
+    deploy: {labels: {xds.hosts: given.example.net, xds.port: 80, xds.ssl_only: "true"}}
+"""
+
+
+@pytest.fixture
+def pebble(tmp_path: Path) -> Iterator[Pebble]:
+    """An authority that looks at the edge for its challenges."""
+    made = Pebble(tmp_path)
+    yield made
+    made.stop()
+
+
+async def test_a_certificate_is_ordered_and_served(envoy_binary: Path, tmp_path: Path, pebble: Pebble) -> None:
+    """The edge answers the challenge although plain HTTP is redirected; what the directory names is not ordered."""
+    folder = tmp_path / "world"
+    folder.mkdir()
+    acme = AcmeOptions(
+        folder=tmp_path / "acme", terms_agreed=True, directory=pebble.directory, ca=pebble.ca, settle=0.2
+    )
+    certs = {"given.pem": CA.issue("given.example.net").pair}
+    with Task("a", tmp_path) as task:
+        world_of = tls_world(
+            envoy_binary,
+            folder,
+            CA,
+            STACK,
+            certs,
+            http_port=pebble.http_port,
+            acme=acme,
+            environ={"TASK": task.address},
+        )
+        async with world_of as world:
+            assert ask_plain(pebble.http_port, "app.example.org").status == 308
+            context = ssl.create_default_context()
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+            served: x509.Certificate | None = None
+            async with asyncio.timeout(60):
+                while served is None:
+                    await asyncio.sleep(0.1)
+                    served = await asyncio.to_thread(_served, world.settings.https_port, context)
+            assert "Pebble" in served.issuer.rfc4514_string(), pebble.log
+            assert not world.published[-1].build.problems
+            assert ask_plain(pebble.http_port, "app.example.org").status == 308
+    assert {path.name for path in (tmp_path / "acme").rglob("*.pem") if "example" in path.name} == {
+        "app.example.org.pem"
+    }
+
+
+def _served(port: int, context: ssl.SSLContext) -> x509.Certificate | None:
+    """Return the certificate of the host; None while it is refused."""
+    try:
+        with (
+            socket.create_connection(("127.0.0.1", port), timeout=10) as plain,
+            context.wrap_socket(plain, server_hostname="app.example.org") as connection,
+        ):
+            found = connection.getpeercert(binary_form=True)
+    except OSError:
+        return None
+    return None if found is None else x509.load_der_x509_certificate(found)

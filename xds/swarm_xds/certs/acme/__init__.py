@@ -1,0 +1,10 @@
+"""Certificates by ACME (RFC 8555): ordered for the hosts that are wanted, renewed in time, served by every replica.
+
+In: hosts, and a directory that all replicas share. Out: a source of certificates, with the challenges that proxies
+answer. It knows nothing of labels, routes or Envoy.
+"""
+
+from swarm_xds.certs.acme.options import AcmeOptions
+from swarm_xds.certs.acme.source import AcmeSource
+
+__all__ = ["AcmeOptions", "AcmeSource"]

@@ -1,0 +1,250 @@
+"""ACME as a source of certificates: every replica serves what is in the shared directory, and one at a time orders.
+
+In: the hosts wanted, told at any time. Out: readings with certificates and the challenges that are under way. The shell
+around ``pacing`` and ``order``: the clock, the lock and the log are here. It must not know why a host is wanted.
+"""
+
+import asyncio
+import hashlib
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterable
+from dataclasses import replace
+from functools import partial
+from typing import TypeVar
+
+import structlog
+
+from swarm_xds.certs import check, files
+from swarm_xds.certs.acme import pacing
+from swarm_xds.certs.acme.options import AcmeOptions
+from swarm_xds.certs.acme.order import Ordered, OrderError, order
+from swarm_xds.certs.acme.pacing import Attempts
+from swarm_xds.certs.acme.state import Folder, State, StateError
+from swarm_xds.certs.base import CertificatesReading
+from swarm_xds.certs.directory import CertificateDirectory, looks
+from swarm_xds.certs.values import Certificates, Chain, Material
+from swarm_xds.problem import Kind, Problem, Severity, ordered, shown
+
+T = TypeVar("T")
+
+_log = structlog.get_logger(__name__)
+#: Seconds: after which another replica's order is looked at again, after which nobody's mistake is, and between looks.
+_BUSY, _BROKEN, _LOOK = 5.0, 60.0, 3_600.0
+_RETRY_SECONDS = 1.0
+_MAX_NAME = 253
+
+
+class AcmeSource:
+    """Certificates by ACME.
+
+    Args:
+        options: Settings.
+        clock: The time in seconds since the epoch.
+    """
+
+    def __init__(self, options: AcmeOptions, clock: Callable[[], float] = time.time) -> None:
+        self._options = options
+        self._clock = clock
+        self._folder = Folder(options.folder)
+        self._directory = CertificateDirectory(self._folder.certificates, clock)
+        self._certificates: CertificatesReading | None = None
+        self._wanted: frozenset[str] = frozenset()
+        self._changed = asyncio.Event()
+        self._last: CertificatesReading | None = None
+        self._known: dict[str, tuple[bytes, Material]] = {}
+
+    def want(self, hosts: Iterable[str]) -> None:
+        """Take the hosts that are to have certificates; those of others stay until they end, and are not renewed."""
+        wanted = frozenset(host.lower() for host in hosts)
+        if wanted != self._wanted:
+            self._wanted = wanted
+            self._changed.set()
+
+    async def readings(self) -> AsyncIterator[CertificatesReading]:
+        """Yield a reading at the start and after each change; see ``CertificateSource``."""
+        while True:
+            try:
+                await asyncio.to_thread(self._folder.make)
+                async for _ in looks(self._options.folder):
+                    reading = await asyncio.to_thread(self._read)
+                    if reading is not None:
+                        yield reading
+            except (OSError, RuntimeError, ValueError) as error:
+                _log.warning("acme.unreadable", folder=str(self._options.folder), error=str(error))
+                await asyncio.sleep(_RETRY_SECONDS)
+
+    async def run(self) -> None:
+        """Order what is due, for ever, whenever no other replica does."""
+        while True:
+            self._changed.clear()
+            try:
+                rest = await self._turn()
+            except (OSError, StateError) as error:
+                _log.error("acme.stopped", error=str(error), retry_seconds=_BROKEN)
+                rest = _BROKEN
+            try:
+                async with asyncio.timeout(rest):
+                    await self._changed.wait()
+            except TimeoutError:
+                pass
+
+    async def _turn(self) -> float:
+        """Make one order if one is due and nobody else is at it; return for how long there is nothing to do."""
+        rest, _, _ = await asyncio.to_thread(self._look)
+        if rest > 0:
+            return rest
+        with files.locked(self._options.folder, wait=False) as mine:
+            if not mine:
+                return _BUSY
+            rest, host, state = await asyncio.to_thread(self._look)
+            if rest > 0:
+                return rest
+            await self._order(host, state)
+        return 0
+
+    def _look(self) -> tuple[float, str, State]:
+        """Return in how many seconds the next order is due, for which host, and what was tried so far."""
+        self._folder.make()
+        state = self._folder.state()
+        hosts = [host for host in self._wanted if not _obstacle(host)]
+        if not hosts or not self._options.terms_agreed:
+            return _LOOK, "", state
+        now, directory = self._clock(), self._options.directory
+        times = [
+            (pacing.due_at(host, self._chain(host), state.hosts.get(host, Attempts()), state.account, directory), host)
+            for host in hosts
+        ]
+        due, host = min(times)
+        return min(max(due - now, 0.0), _LOOK), host, state
+
+    def _chain(self, host: str) -> Chain | None:
+        """Return what there is for a host, if it can be served now."""
+        try:
+            content = (self._folder.certificates / f"{host}.pem").read_bytes()
+        except FileNotFoundError:
+            return None
+        digest = hashlib.sha256(content).digest()
+        known = self._known.get(host)
+        if known is None or known[0] != digest:
+            known = self._known[host] = (digest, check.read(host, content).material)
+        material = check.at(known[1], self._clock())
+        return None if material.reason or material.key is None else material.chain
+
+    async def _order(self, host: str, state: State) -> None:
+        """Order a certificate, with the lock held, and write down what came of it."""
+        account = state.account
+        if account.directory != self._options.directory:
+            account = replace(account, directory=self._options.directory, uri="")
+        attempts, account = pacing.ordered(state.hosts.get(host, Attempts()), account, self._clock())
+        # Before it is made: an order of which nobody came to know counts too.
+        self._folder.save(State(account=account, hosts={**state.hosts, host: attempts}))
+        self._folder.clear_challenges()
+        _log.info("acme.ordering", host=host, authority=self._options.directory)
+        work = partial(order, host, self._options, self._folder.account_key(), account.uri, partial(self._show, host))
+        try:
+            done: Ordered = await _in_thread(work)
+        except OrderError as error:
+            attempts = pacing.failed(attempts, host, self._clock(), error.reason)
+            account = pacing.paused(account, self._clock(), error.rest)
+            _log.warning(
+                "acme.failed",
+                host=host,
+                error=error.reason,
+                attempt=attempts.failures,
+                next=check.date(attempts.next_at),
+            )
+        else:
+            self._folder.save_certificate(host, done.content)
+            attempts = pacing.succeeded(attempts, self._options.directory)
+            account = replace(account, uri=done.account)
+            _log.info("acme.issued", host=host)
+        finally:
+            self._folder.clear_challenges()
+        self._folder.save(State(account=account, hosts={**state.hosts, host: attempts}))
+
+    def _show(self, host: str, token: str, answer: str) -> None:
+        """Have every replica hand a challenge to its proxies, and give them time; called in the order's thread."""
+        self._folder.save_challenge(host, token, answer)
+        time.sleep(self._options.settle)
+
+    def _read(self) -> CertificatesReading | None:
+        """Return what there is, if it comes out differently than before."""
+        changed = self._directory.read()
+        self._certificates = changed or self._certificates
+        if self._certificates is None:
+            return None
+        certificates = self._certificates.certificates
+        reading = CertificatesReading(
+            certificates=Certificates(certificates=certificates.certificates, challenges=self._folder.challenges()),
+            problems=ordered([*self._certificates.problems, *self._problems(certificates)]),
+            cause=changed.cause if changed else "ACME",
+        )
+        last = self._last
+        if last is not None and (last.certificates, last.problems) == (reading.certificates, reading.problems):
+            return None
+        self._last = reading
+        return reading
+
+    def _problems(self, certificates: Certificates) -> list[Problem]:
+        if self._wanted and not self._options.terms_agreed:
+            cure = "agree to them by the setting, after reading them"
+            return [_problem(Severity.ERROR, "nothing is ordered: the authority's terms are not agreed to", cure)]
+        try:
+            state = self._folder.state()
+        except StateError as error:
+            return [_problem(Severity.ERROR, f"nothing is ordered: {error}", "remove the file; limits may be reached")]
+        problems = []
+        for host in self._wanted:
+            if obstacle := _obstacle(host):
+                cure = "give it a certificate by a directory or by secrets"
+                problems.append(_problem(Severity.ERROR, f"{shown(host)} gets no certificate: {obstacle}", cure))
+            elif (attempts := state.hosts.get(host)) is not None and attempts.reason:
+                severity = Severity.WARNING if host in certificates.newest else Severity.ERROR
+                reason = f"no certificate was issued for {host}: {attempts.reason}"
+                cure = f"mend it; tried again after {check.date(attempts.next_at)}"
+                problems.append(_problem(severity, reason, cure))
+        return problems
+
+
+def _obstacle(host: str) -> str:
+    """Return why no certificate can be ordered for a host over HTTP; empty if nothing is in the way."""
+    if "*" in host:
+        return "one for a wildcard would need a challenge by DNS, which is not done"
+    if "." not in host or host.rpartition(".")[2].isdigit() or ":" in host:
+        return "it is no public host name"
+    if len(host) > _MAX_NAME or not all(each.isascii() and (each.isalnum() or each in "-.") for each in host):
+        return "it is no host name"
+    return ""
+
+
+def _problem(severity: Severity, reason: str, cure: str) -> Problem:
+    return Problem(severity=severity, kind=Kind.NO_CERTIFICATE, reason=reason, cure=cure, source="ACME")
+
+
+async def _in_thread(work: Callable[[], T]) -> T:
+    """Do ``work`` in a daemon thread: an order takes long, and the process does not wait for it when it ends."""
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[T] = loop.create_future()
+
+    def finish(result: T | None, error: Exception | None) -> None:
+        if future.done():
+            return
+        if error is not None:
+            future.set_exception(error)
+        else:
+            future.set_result(result)  # type: ignore[arg-type] # there is one without an error
+
+    def run() -> None:
+        result, failure = None, None
+        try:
+            result = work()
+        except Exception as error:
+            failure = error
+        try:
+            loop.call_soon_threadsafe(finish, result, failure)
+        except RuntimeError:  # the loop is closed: nobody waits any more
+            return
+
+    threading.Thread(target=run, name="acme-order", daemon=True).start()
+    return await future

@@ -1,0 +1,151 @@
+"""The encrypted side of a fleet: its hosts over TLS with their certificates, and backends that speak TLS.
+
+What the claims come to (``secure``) does not depend on certificates, so that a rotation settles nothing anew.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from functools import partial
+
+from swarm_xds.certs import choose
+from swarm_xds.certs.values import Certificates, Challenge
+from swarm_xds.labels import ANY_HOST, BackendTlsIntent
+from swarm_xds.memo import Memo
+from swarm_xds.model import Backend, Fleet, Passthrough, SecureHost, ServerTls, TlsVersion, VirtualHost
+from swarm_xds.plan.certificates import Asking, authorities, certificate
+from swarm_xds.plan.claims import Claim
+from swarm_xds.plan.secure import Secured, passed_through, rivals, secured
+from swarm_xds.problem import Kind, Problem, Severity
+from swarm_xds.swarm import Service
+
+
+def encrypted_hosts(
+    secure: Mapping[str, list[Claim]],
+    passing: Mapping[str, list[Claim]],
+    certificates: Certificates,
+    before: Fleet,
+    memo: Memo,
+) -> tuple[tuple[SecureHost, ...], tuple[Passthrough, ...], list[Problem]]:
+    """Return the hosts whose TLS is ended at the edge, those whose TLS is passed through, and the problems."""
+    ended, passed = [], []
+    problems: list[Problem] = []
+    for host in sorted({*secure, *passing}):
+        claims = _contenders(host, secure.get(host, []), certificates)
+        passes, told = rivals(host, claims, passing.get(host, []))
+        problems += told
+        if passes:
+            passed.append((host, (host, tuple(passing[host]))))
+        elif claims:
+            ended.append((host, (host, tuple(secure[host]))))
+    settled = memo.each(("secure", before.name), None, ended, secured)
+    through = memo.each(("passed through", before.name), None, passed, passed_through)
+    last = {each.host: each.tls for each in before.secure_hosts}
+    given = [(host, (each, last.get(host))) for (host, _), (each, _) in zip(ended, settled, strict=True)]
+    hosts = memo.each(("certificates", before.name), certificates, given, partial(_host, certificates=certificates))
+    problems += [problem for _, told in (*settled, *through, *hosts) for problem in told]
+    return tuple(host for host, _ in hosts), tuple(each for each, _ in through), problems
+
+
+def uncertified(secure: Mapping[str, list[Claim]]) -> tuple[str, ...]:
+    """Return the hosts that labels ask TLS for without naming a certificate."""
+    return tuple(
+        host
+        for host, claims in sorted(secure.items())
+        if not host.startswith(ANY_HOST)
+        and any(claim.tls.label for claim in claims)
+        and not any(claim.tls.cert for claim in claims)
+    )
+
+
+def challenged(hosts: Iterable[VirtualHost], challenges: Iterable[Challenge]) -> tuple[VirtualHost, ...]:
+    """Return the hosts of plain HTTP with the answers that an ACME authority expects of them.
+
+    Each is given by whoever answers for the host: a host of its own would hide it from the routes of a wildcard.
+    """
+    by_host = {each.host: each for each in hosts}
+    answers: dict[str, list[Challenge]] = defaultdict(list)
+    for challenge in challenges:
+        labels = challenge.host.split(".")
+        wildcards = [f"*.{'.'.join(labels[start:])}" for start in range(1, len(labels))]
+        answering = (name for name in (challenge.host, *wildcards, ANY_HOST) if name in by_host)
+        answers[next(answering, challenge.host)].append(challenge)
+    for host, given in answers.items():
+        known = by_host.get(host, VirtualHost(host=host, routes=()))
+        by_host[host] = replace(known, challenges=tuple(sorted(given)))
+    return tuple(each for _, each in sorted(by_host.items()))
+
+
+def _contenders(host: str, claims: list[Claim], certificates: Certificates) -> list[Claim]:
+    """Return the claims that TLS is ended for: all, where a certificate is there anyway; else those that ask for it."""
+    spare = certificates.default if host == ANY_HOST else choose.for_host(certificates, host)
+    return claims if spare is not None else [claim for claim in claims if claim.tls.label]
+
+
+def _host(
+    asked: tuple[Secured, ServerTls | None], certificates: Certificates
+) -> tuple[SecureHost, tuple[Problem, ...]]:
+    """Return a host with what it is served with; with no certificate if it must not be served."""
+    settled, last = asked
+    host = settled.virtual_host.host
+    asking = Asking(host=host, claims=settled.claims, last=last.certificate if last is not None else None)
+    found, problems = certificate(asking, certificates)
+    clients, told = _clients(settled, certificates, last.client_ca if last is not None else None)
+    tls = ServerTls(
+        certificate=found if settled.client_ca is None or clients is not None else None,
+        min_version=None if settled.min_version is None else TlsVersion(settled.min_version.value),
+        client_ca=clients,
+    )
+    return SecureHost(virtual_host=settled.virtual_host, tls=tls), (*problems, *told)
+
+
+def _clients(
+    settled: Secured, certificates: Certificates, last: bytes | None
+) -> tuple[bytes | None, tuple[Problem, ...]]:
+    """Return the authorities of client certificates, and why they are not what the label names."""
+    claim = settled.client_ca
+    if claim is None:
+        return None, ()
+    found, reason = authorities(certificates, claim.stack, claim.tls.client_ca, last)
+    if not reason:
+        return found, ()
+    host = settled.virtual_host.host
+    outcome = "the last good ones stay" if found is not None else f"all TLS handshakes for {host} are refused"
+    problem = Problem(
+        severity=Severity.ERROR,
+        kind=Kind.BAD_CERTIFICATE,
+        service=claim.service,
+        label=claim.tls.client_ca_label,
+        value=claim.tls.client_ca,
+        reason=f"{reason}: {outcome}",
+        cure="mend the file or secret, or name another one",
+        source=claim.source,
+    )
+    return found, (problem,)
+
+
+def trusting(
+    backend: Backend, service: Service, asked: BackendTlsIntent, certificates: Certificates, before: Fleet
+) -> tuple[Backend, tuple[Problem, ...]]:
+    """Return a backend that trusts the authorities that the label names, or the last good ones; else without tasks."""
+    last = next((each.tls for each in before.backends if each.name == backend.name), None)
+    found, reason = authorities(certificates, service.stack, asked.ca, last.authorities if last is not None else None)
+    if backend.tls is not None and found is not None:
+        backend = replace(backend, tls=replace(backend.tls, authorities=found))
+    if not reason:
+        return backend, ()
+    outcome = "the last good ones stay"
+    if found is None:
+        outcome = "the tasks cannot be verified, and requests are answered 503"
+        backend = replace(backend, endpoints=(), by_name=False)
+    problem = Problem(
+        severity=Severity.ERROR,
+        kind=Kind.BAD_CERTIFICATE,
+        service=service.name,
+        label=asked.ca_label,
+        value=asked.ca,
+        reason=f"{reason}: {outcome}",
+        cure="mend the file or secret, or name another one",
+        source=service.source,
+    )
+    return backend, (problem,)

@@ -1,0 +1,213 @@
+"""The HTTPS ``Listener`` of a fleet, and the one of HTTP/3: a filter chain for each host, chosen by SNI.
+
+A chain of its own for each host, so that a change of one drains no connection of another: Envoy takes a listener that
+differs in its filter chains only in place, and drains those that changed. A chain names its secret and its routes and
+holds neither. There is one more hop for nobody: TLS is ended by the same listener that reads requests.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import partial
+
+from envoy.config.core.v3 import address_pb2, base_pb2
+from envoy.config.listener.v3 import (
+    listener_components_pb2,
+    listener_pb2,
+    quic_config_pb2,
+    udp_listener_config_pb2,
+)
+from envoy.config.route.v3 import route_pb2
+from envoy.extensions.filters.listener.tls_inspector.v3 import tls_inspector_pb2
+from envoy.extensions.filters.network.direct_response.v3 import config_pb2 as direct_response_pb2
+from envoy.extensions.filters.network.tcp_proxy.v3 import tcp_proxy_pb2
+from envoy.type.v3 import hash_policy_pb2
+from google.protobuf.wrappers_pb2 import UInt32Value
+
+from swarm_xds.model import EdgeOptions, Fleet, Passthrough, SecureHost, TlsVersion
+from swarm_xds.translate import names
+from swarm_xds.translate.cluster import BUFFER_LIMIT, ads
+from swarm_xds.translate.connection_manager import connection_manager
+from swarm_xds.translate.listener import address
+from swarm_xds.translate.tls import downstream, downstream_quic
+from swarm_xds.translate.wire import milliseconds, packed
+
+ANY_HOST = "*"
+#: A fatal alert, unrecognized_name (RFC 8446, 6.2), in a record of TLS 1.2, as every version writes it.
+_UNRECOGNIZED_NAME = bytes([21, 3, 3, 0, 2, 2, 112])
+_CONNECT_ATTEMPTS = 3
+_PASSED_IDLE_TIMEOUT = 3_600_000
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """What the filter chain of a host depends on; its certificate is not part of it."""
+
+    host: str
+    min_version: TlsVersion | None = None
+    client_ca: bool = False
+    routes: str = names.HTTPS
+
+    @classmethod
+    def of(cls, secure: SecureHost) -> "Chain":
+        """Return the chain of a host."""
+        tls = secure.tls
+        routes = names.own_routes(secure.host) if tls.own_connection else names.HTTPS
+        return cls(secure.host, tls.min_version, tls.client_ca is not None, routes)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chains:
+    """What the HTTPS listener depends on.
+
+    Attributes:
+        refused: Hosts that another chain would match, and that it must not answer for.
+    """
+
+    ended: tuple[Chain, ...]
+    passed: tuple[Passthrough, ...]
+    refused: tuple[str, ...]
+
+    @property
+    def shared(self) -> bool:
+        """Whether there are connections over which requests for several hosts may come."""
+        return any(each.routes == names.HTTPS for each in self.ended)
+
+    @classmethod
+    def of(cls, fleet: Fleet) -> "Chains | None":
+        """Return a fleet's chains; None if nothing asks for TLS, so that there need be no listener."""
+        ended = [Chain.of(each) for each in fleet.secure_hosts if each.tls.certificate is not None]
+        passed = fleet.passthroughs
+        hosts = {*(each.host for each in ended), *(each.host for each in passed)}
+        if fleet.default is not None:
+            ended.append(Chain(ANY_HOST))
+            hosts.add(ANY_HOST)
+        if not hosts and not fleet.secure_hosts:
+            return None
+        refused = [host for host in sorted(fleet.hosts - hosts) if host != ANY_HOST and covered(host, hosts)]
+        return cls(ended=tuple(ended), passed=passed, refused=tuple(refused))
+
+
+def covered(host: str, hosts: Iterable[str]) -> bool:
+    """Tell whether a wildcard, or the host for all, among ``hosts`` stands for a host too."""
+    among = hosts if isinstance(hosts, set | frozenset) else set(hosts)
+    labels = host.removeprefix("*.").split(".")
+    first = 0 if host.startswith("*.") else 1
+    wildcards = (f"*.{'.'.join(labels[start:])}" for start in range(first, len(labels)))
+    return ANY_HOST in among or any(each in among and each != host for each in wildcards)
+
+
+def https_listener(
+    refused: tuple[str, ...], chains: Iterable[listener_components_pb2.FilterChain], options: EdgeOptions
+) -> listener_pb2.Listener:
+    """Return the HTTPS listener of these chains, which refuses these hosts and whatever no chain matches."""
+    message = listener_pb2.Listener(
+        name=names.HTTPS,
+        address=address(options, options.https_port),
+        listener_filters=[
+            listener_components_pb2.ListenerFilter(
+                name="envoy.filters.listener.tls_inspector", typed_config=packed(tls_inspector_pb2.TlsInspector())
+            )
+        ],
+        default_filter_chain=_refusing(()),
+        per_connection_buffer_limit_bytes=UInt32Value(value=BUFFER_LIMIT),
+    )
+    message.filter_chains.extend(chains)
+    if refused:
+        message.filter_chains.append(_refusing(refused))
+    return message
+
+
+def http3_listener(
+    chains: Chains, options: EdgeOptions, routes: Mapping[str, route_pb2.RouteConfiguration] | None = None
+) -> listener_pb2.Listener | None:
+    """Return the listener of HTTP/3, for the hosts whose connections need nothing of their own; None without any.
+
+    ``routes``: by name, for a static configuration, which has them inside.
+    """
+    hosts = [each for each in chains.ended if each.routes == names.HTTPS and each.host != ANY_HOST]
+    if not options.http3 or not hosts:
+        return None
+    manager = connection_manager(options, names.HTTP3, names.HTTPS if routes is None else routes[names.HTTPS])
+    source = ads() if routes is None else None
+    udp = address_pb2.SocketAddress(
+        address=options.address, port_value=options.https_port, protocol=address_pb2.SocketAddress.UDP
+    )
+    return listener_pb2.Listener(
+        name=names.HTTP3,
+        address=address_pb2.Address(socket_address=udp),
+        udp_listener_config=udp_listener_config_pb2.UdpListenerConfig(
+            quic_options=quic_config_pb2.QuicProtocolOptions()
+        ),
+        filter_chains=[
+            listener_components_pb2.FilterChain(
+                name=each.host,
+                filter_chain_match=_match(each.host),
+                filters=[manager],
+                transport_socket=downstream_quic(each.host, each.min_version, source=source),
+            )
+            for each in hosts
+        ],
+        per_connection_buffer_limit_bytes=UInt32Value(value=BUFFER_LIMIT),
+    )
+
+
+def ending_to(
+    options: EdgeOptions, routes: Mapping[str, route_pb2.RouteConfiguration] | None = None
+) -> Callable[[Chain], listener_components_pb2.FilterChain]:
+    """Return what makes the chain of a host whose TLS is ended here; ``routes`` as for ``http3_listener``."""
+    return partial(_ending, options=options, routes=routes)
+
+
+def _ending(
+    chain: Chain, *, options: EdgeOptions, routes: Mapping[str, route_pb2.RouteConfiguration] | None
+) -> listener_components_pb2.FilterChain:
+    where = chain.routes if routes is None else routes[chain.routes]
+    source = ads() if routes is None else None
+    return listener_components_pb2.FilterChain(
+        name=chain.host,
+        filter_chain_match=_match(chain.host),
+        filters=[connection_manager(options, names.HTTPS, where, client_certificates=chain.client_ca)],
+        transport_socket=downstream(chain.host, chain.min_version, client_ca=chain.client_ca, source=source),
+    )
+
+
+def passing(host: Passthrough) -> listener_components_pb2.FilterChain:
+    """Return the chain of a host whose TLS goes to its tasks."""
+    proxy = tcp_proxy_pb2.TcpProxy(
+        stat_prefix="passthrough",
+        idle_timeout=milliseconds(_PASSED_IDLE_TIMEOUT),
+        # A task that refuses is one that has just begun or ended.
+        max_connect_attempts=UInt32Value(value=_CONNECT_ATTEMPTS),
+    )
+    if len(host.backends) == 1:
+        proxy.cluster = host.backends[0].backend
+    else:
+        for share in host.backends:
+            proxy.weighted_clusters.clusters.add(name=share.backend, weight=share.weight)
+    if host.hash_by is not None:
+        proxy.hash_policy.append(hash_policy_pb2.HashPolicy(source_ip=hash_policy_pb2.HashPolicy.SourceIp()))
+    return listener_components_pb2.FilterChain(
+        name=host.host,
+        filter_chain_match=_match(host.host),
+        filters=[listener_components_pb2.Filter(name="envoy.filters.network.tcp_proxy", typed_config=packed(proxy))],
+    )
+
+
+def _refusing(hosts: Iterable[str]) -> listener_components_pb2.FilterChain:
+    """Return the chain that ends a handshake by the alert for a name that nobody answers to."""
+    answer = direct_response_pb2.Config(response=base_pb2.DataSource(inline_bytes=_UNRECOGNIZED_NAME))
+    chain = listener_components_pb2.FilterChain(
+        name="(refused)" if hosts else "(unknown)",
+        filters=[
+            listener_components_pb2.Filter(name="envoy.filters.network.direct_response", typed_config=packed(answer))
+        ],
+    )
+    if hosts:
+        chain.filter_chain_match.server_names.extend(hosts)
+    return chain
+
+
+def _match(host: str) -> listener_components_pb2.FilterChainMatch:
+    if host == ANY_HOST:
+        return listener_components_pb2.FilterChainMatch(transport_protocol="tls")
+    return listener_components_pb2.FilterChainMatch(server_names=[host])
