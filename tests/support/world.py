@@ -17,6 +17,7 @@ from support.engine import FakeEngine
 from support.ports import free_port
 from swarm_xds.app import App, Published
 from swarm_xds.demo.envoy import Envoy
+from swarm_xds.operations import Operations
 from swarm_xds.settings import Settings
 from swarm_xds.sources.docker import DockerSource, Timings, find_endpoints
 from swarm_xds.translate import BootstrapOptions
@@ -35,6 +36,7 @@ class World:
     app: App
     envoy: Envoy
     http_port: int
+    metrics: str
     published: list[Published]
 
     def labels(self, host: str, **more: str) -> dict[str, Any]:
@@ -70,7 +72,8 @@ async def world(binary: Path, *, incremental: bool = True) -> AsyncIterator[Worl
     published: list[Published] = []
     with FakeEngine() as engine, Application() as application:
         network = engine.add_network("edge", subnet="127.9.0.0/16")
-        settings = Settings(listen="127.0.0.1:0", http_port=http_port)
+        metrics_port = free_port()
+        settings = Settings(listen="127.0.0.1:0", http_port=http_port, metrics_listen=f"127.0.0.1:{metrics_port}")
         source = DockerSource(
             find_endpoints([engine.url]),
             fleet_networks=(("default", ("edge",)),),
@@ -78,6 +81,8 @@ async def world(binary: Path, *, incremental: bool = True) -> AsyncIterator[Worl
         )
         app = App(settings, source, on_published=published.append)
         port = await app.start()
+        operations = Operations(settings, app.record, source, None)
+        await operations.start()
         follow = asyncio.create_task(app.follow())
         options = BootstrapOptions(
             node="envoy-1",
@@ -90,9 +95,11 @@ async def world(binary: Path, *, incremental: bool = True) -> AsyncIterator[Worl
         envoy = Envoy(binary, options)
         try:
             await envoy.start()
-            yield World(engine, network, application, app, envoy, http_port, published)
+            metrics = f"http://127.0.0.1:{metrics_port}"
+            yield World(engine, network, application, app, envoy, http_port, metrics, published)
         finally:
             await envoy.stop()
             follow.cancel()
             await asyncio.gather(follow, return_exceptions=True)
+            await operations.stop()
             await app.stop()

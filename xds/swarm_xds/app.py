@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import structlog
 
 from swarm_xds.networks.manager import NetworkManager
+from swarm_xds.observe import Record
+from swarm_xds.operations import Operations
 from swarm_xds.pipeline import Build, Pipeline
 from swarm_xds.problem import Problem, Severity
 from swarm_xds.server import (
@@ -90,9 +92,12 @@ class App:
         self._on_published = on_published
         self._problems: frozenset[Problem] = frozenset()
         self.publisher = Publisher()
+        #: What is known of all this, to be asked.
+        self.record = Record(lambda: asyncio.get_running_loop().time(), time.time)
         observers: list[Observer] = [
             LogObserver(_log),
             Greeter(self.publisher),
+            self.record,
             *([] if observer is None else [observer]),
         ]
         self._server = XdsServer(
@@ -125,6 +130,14 @@ class App:
                 self._manager.want(build.networks, reading.state)
             seconds = time.perf_counter() - started
             self._tell(reading, build, changed, seconds)
+            self.record.published(
+                reading.state,
+                build,
+                cause=reading.cause,
+                resources=changed,
+                seconds=seconds,
+                noticed=reading.noticed,
+            )
             self._on_published(Published(reading=reading, build=build, changed=bool(changed), seconds=seconds))
             if first:
                 # Nearly all that is alive now stays alive: else the collector goes through all of it at times, and a
@@ -172,14 +185,18 @@ async def serve(settings: Settings) -> None:
     manager = None
     if settings.networks is not None:
         manager = NetworkManager(find_endpoints(settings.docker_host), settings.network_timings)
-    app = App(settings, make_source(settings), manager=manager)
+    source = make_source(settings)
+    app = App(settings, source, manager=manager)
+    operations = Operations(settings, app.record, source, manager)
     await app.start()
     try:
+        await operations.start()
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(app.follow())
             if manager is not None:
                 tasks.create_task(manager.run())
     finally:
+        await operations.stop()
         await app.stop()
 
 

@@ -43,6 +43,7 @@ class Kind(StrEnum):
     NETWORK_CAVEAT = "network-caveat"
     ADDRESS_POOL = "address-pool"
     BAD_FILE = "bad-file"
+    LAST_GOOD = "last-good"
     NOT_TRANSLATED = "not-translated"
 
 

@@ -61,7 +61,7 @@ def _still_served(service: str, route: RouteIntent) -> Problem:
     what = f'route "{route.name}"' if route.name else "the route"
     return Problem(
         severity=Severity.WARNING,
-        kind=Kind.BAD_VALUE,
+        kind=Kind.LAST_GOOD,
         service=service,
         reason=f"{what} for {', '.join(route.hosts) or 'its redirects'} is still served in its last accepted form",
         cure="mend the label that the other problem names",
