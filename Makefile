@@ -7,7 +7,7 @@ ENVOY := .envoy/envoy/_bin/envoy
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test soak lint format golden bench lock clean envoy
+.PHONY: help demo test soak lint format protos golden bench lock clean envoy
 
 help: ## Show what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -35,6 +35,10 @@ lint: $(VENV)/.dev ## Check format, types and the arrow of imports
 format: $(VENV)/.dev ## Format the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+protos: $(VENV)/.dev ## Generate the code of the debug API from its definition
+	$(BIN)/python -m grpc_tools.protoc -Iprotos --python_out=xds --pyi_out=xds --grpc_python_out=xds \
+	  protos/swarm_xds/debug/v1/debug.proto
 
 golden: $(VENV)/.dev ## Rewrite the outputs of the golden cases; the diff is the review
 	$(BIN)/pytest tests/test_golden.py --update-golden

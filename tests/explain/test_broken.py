@@ -153,7 +153,7 @@ BROKEN = [
     ("a host that is none", Setup((service(labels=labels(hosts="app.example.org:80")),)), Subject.LABEL,
      'label com.docker.lb.hosts="app.example.org:80"', ""),
     ("no port", Setup((service(labels=labels(port=None)),)), Subject.LABEL,
-     'label com.docker.lb.port="": no port to send requests to', "name the port"),
+     "label com.docker.lb.port: no port to send requests to", "name the port"),
     ("a port that is none", Setup((service(labels=labels(port="eighty")),)), Subject.LABEL,
      'label com.docker.lb.port="eighty"', "port that the container listens on"),
     ("another fleet has it", Setup((service(labels=labels(service_cluster="internal")),)), Subject.FLEET,
@@ -184,7 +184,8 @@ BROKEN = [
     ("networks are not managed", Setup((service(networks=("n1",)),), options=None), Subject.NETWORK,
      "network shop_front, and networks are not managed", "attach shop_web to swarm-xds"),
     ("networks that overlap", Setup((service(networks=("n1",)),), networks=(
-        EDGE, replace(FRONT, subnets=EDGE.subnets))), Subject.NETWORK, "network shop_front overlaps with swarm-xds", "use another network"),
+        EDGE, replace(FRONT, subnets=EDGE.subnets))), Subject.NETWORK,
+     "network shop_front overlaps with swarm-xds", "use another network"),
     # The relay
     ("a relay that is not there yet", Setup((service(networks=("n1",)),)), Subject.RELAY,
      "its relay is not there yet", "network.failed"),

@@ -6,7 +6,7 @@ The tasks' addresses are loopback addresses, so that one listening socket answer
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,8 @@ class World:
     envoy: Envoy
     http_port: int
     metrics: str
+    debug: str
+    options: BootstrapOptions
     published: list[Published]
 
     def labels(self, host: str, **more: str) -> dict[str, Any]:
@@ -58,6 +60,10 @@ class World:
                 await asyncio.sleep(0.001)
         return response
 
+    def another(self, binary: Path, node: str) -> Envoy:
+        """Return a further Envoy of the fleet, on the same ports but for its admin port; it is not started."""
+        return Envoy(binary, replace(self.options, node=node, admin_port=free_port()))
+
     async def stats(self, client: httpx.AsyncClient, pattern: str) -> dict[str, int]:
         """Return Envoy's counters and gauges whose names match a pattern."""
         text = (await client.get(f"{self.envoy.admin}/stats", params={"filter": pattern})).text
@@ -72,8 +78,13 @@ async def world(binary: Path, *, incremental: bool = True) -> AsyncIterator[Worl
     published: list[Published] = []
     with FakeEngine() as engine, Application() as application:
         network = engine.add_network("edge", subnet="127.9.0.0/16")
-        metrics_port = free_port()
-        settings = Settings(listen="127.0.0.1:0", http_port=http_port, metrics_listen=f"127.0.0.1:{metrics_port}")
+        metrics_port, debug_port = free_port(), free_port()
+        settings = Settings(
+            listen="127.0.0.1:0",
+            http_port=http_port,
+            metrics_listen=f"127.0.0.1:{metrics_port}",
+            debug_listen=f"127.0.0.1:{debug_port}",
+        )
         source = DockerSource(
             find_endpoints([engine.url]),
             fleet_networks=(("default", ("edge",)),),
@@ -96,7 +107,8 @@ async def world(binary: Path, *, incremental: bool = True) -> AsyncIterator[Worl
         try:
             await envoy.start()
             metrics = f"http://127.0.0.1:{metrics_port}"
-            yield World(engine, network, application, app, envoy, http_port, metrics, published)
+            debug = f"127.0.0.1:{debug_port}"
+            yield World(engine, network, application, app, envoy, http_port, metrics, debug, options, published)
         finally:
             await envoy.stop()
             follow.cancel()

@@ -96,6 +96,10 @@ class Settings(BaseModel):
     metrics_listen: str = Field(
         "127.0.0.1:18001", description="Address and port of /metrics, /healthz and /readyz; empty: not served."
     )
+    debug_listen: str = Field(
+        "127.0.0.1:18002",
+        description="Address and port of the debug API, which commands ask; empty: not served. Not encrypted yet.",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Lowest level that is logged.")
     log_format: Literal["console", "json"] = Field("console", description="For people (console) or programs (json).")
 
@@ -105,7 +109,7 @@ class Settings(BaseModel):
         """Take a comma-separated text for a list, as the environment has it."""
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
-    @field_validator("listen", "metrics_listen")
+    @field_validator("listen", "metrics_listen", "debug_listen")
     @classmethod
     def _address(cls, value: str, info: ValidationInfo) -> str:
         if not value and info.field_name != "listen":

@@ -6,7 +6,19 @@ from swarm_xds.explain.backends import Way, backend_steps
 from swarm_xds.explain.match import below, find_host, find_route
 from swarm_xds.explain.missing import missing_host, missing_path
 from swarm_xds.explain.proxies import proxy_steps
-from swarm_xds.explain.values import Explanation, Facts, Outcome, Question, Step, Subject, Verdict, broken, note, ok
+from swarm_xds.explain.values import (
+    Explanation,
+    Facts,
+    Outcome,
+    Question,
+    Step,
+    Subject,
+    Verdict,
+    broken,
+    note,
+    ok,
+    told,
+)
 from swarm_xds.model import Fleet, Forward, RedirectTo, Route, VirtualHost
 from swarm_xds.problem import Kind, Problem, Severity
 
@@ -161,8 +173,7 @@ _OF_NETWORKS = frozenset({Kind.UNREACHABLE_NETWORK})
 
 
 def _problem_step(problem: Problem, subject: Subject) -> Step:
-    label = f' label {problem.label}="{problem.value}":' if problem.label else ""
-    return note(subject, f"{problem.service}:{label} {problem.reason}", cure=problem.cure)
+    return note(subject, told(problem), problem.cure)
 
 
 def _shares(forward: Forward) -> Step:

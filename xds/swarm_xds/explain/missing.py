@@ -4,7 +4,7 @@ import difflib
 from collections.abc import Iterator
 
 from swarm_xds.explain.match import below, covers
-from swarm_xds.explain.values import Facts, Question, Step, Subject, broken, note
+from swarm_xds.explain.values import Facts, Question, Step, Subject, broken, note, told
 from swarm_xds.labels import RouteIntent, parse
 from swarm_xds.model import VirtualHost
 from swarm_xds.problem import Problem, Severity
@@ -116,6 +116,4 @@ def _mentions(value: str, host: str) -> bool:
 
 
 def _step(problem: Problem) -> Step:
-    label = f' label {problem.label}="{problem.value}":' if problem.label else ""
-    subject = Subject.LABEL if problem.label else Subject.SERVICE
-    return note(subject, f"{problem.service}:{label} {problem.reason}", problem.cure)
+    return note(Subject.LABEL if problem.label else Subject.SERVICE, told(problem), problem.cure)

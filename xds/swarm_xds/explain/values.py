@@ -6,6 +6,7 @@ from enum import StrEnum
 
 from swarm_xds.observe import Member
 from swarm_xds.pipeline import Build
+from swarm_xds.problem import Problem
 from swarm_xds.swarm import SwarmState
 
 
@@ -115,6 +116,12 @@ def note(subject: Subject, text: str, cure: str = "") -> Step:
 def broken(subject: Subject, text: str, cure: str = "") -> Step:
     """Return a step that stops the request."""
     return Step(subject=subject, verdict=Verdict.BROKEN, text=text, cure=cure)
+
+
+def told(problem: Problem) -> str:
+    """Return what a problem says: service, label, value, reason."""
+    shown = f'{problem.label}="{problem.value}"' if problem.value else problem.label
+    return f"{problem.service}: {f'label {shown}: ' if shown else ''}{problem.reason}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,6 +5,7 @@ It has no I/O and no clock of its own (time is passed in as two functions), and 
 """
 
 from swarm_xds.observe.changes import Change, Changes, Phase
+from swarm_xds.observe.difference import Difference, DifferenceKind
 from swarm_xds.observe.health import Health, Status, health
 from swarm_xds.observe.members import Member, Members, Refusal, Standing, TypeState
 from swarm_xds.observe.record import (
@@ -25,6 +26,8 @@ __all__ = [
     "Answered",
     "Change",
     "Changes",
+    "Difference",
+    "DifferenceKind",
     "Event",
     "Health",
     "Joined",

@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from swarm_xds.server import Peer
 from swarm_xds.server.subscription import Ack, Nack, Response
-from swarm_xds.snapshot import ADS_ORDER, Snapshot, Snapshots
+from swarm_xds.snapshot import ADS_ORDER, Resources, Snapshot, Snapshots
 
 #: Members that are gone and are still told of.
 _GONE = 64
@@ -126,6 +126,8 @@ class Members:
         self._gone: dict[tuple[str, str], Member] = {}
         self._snapshots: Snapshots | None = None
         self._versions: dict[str, str] = {}
+        #: By type and version, as far as some member is to have it or has accepted it.
+        self._known: dict[tuple[str, str], Resources] = {}
 
     @property
     def streams(self) -> int:
@@ -150,6 +152,7 @@ class Members:
         """Take what all members are to have from now on."""
         self._snapshots = snapshots
         self._versions.clear()
+        self._remember(snapshots)
         for stream in self._streams.values():
             for type_url, typed in stream.types.items():
                 self._forget_refusals(stream, type_url, typed)
@@ -233,6 +236,10 @@ class Members:
                 typed.acknowledged = intended
             typed.settle(intended, now)
 
+    def resources(self, type_url: str, version: str) -> Resources | None:
+        """Return the resources of a version that some member is to have or has accepted; None if not known."""
+        return self._known.get((type_url, version)) if version else Resources()
+
     def fleet(self, peer: Peer) -> str:
         """Return the fleet that a client belongs to, the default one if it named none."""
         return peer.fleet or (self._snapshots.default if self._snapshots else "")
@@ -244,6 +251,16 @@ class Members:
             places.setdefault((stream.fleet, stream.peer.node), []).append(stream)
         found = {place: self._member(place, streams) for place, streams in places.items()}
         return tuple(member for _, member in sorted((self._gone | found).items()))
+
+    def _remember(self, snapshots: Snapshots) -> None:
+        accepted = {
+            (type_url, typed.acknowledged)
+            for stream in self._streams.values()
+            for type_url, typed in stream.types.items()
+        }
+        kept = {place: resources for place, resources in self._known.items() if place in accepted}
+        intended = (each for snap in (*snapshots.fleets.values(), snapshots.empty) for each in snap.resources.items())
+        self._known = kept | {(type_url, resources.version): resources for type_url, resources in intended}
 
     def _of(self, place: tuple[str, str]) -> list[_Stream]:
         return [each for each in self._streams.values() if (each.fleet, each.peer.node) == place]

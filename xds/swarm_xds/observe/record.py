@@ -9,7 +9,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from swarm_xds.observe.changes import Change, Changes, Phase
-from swarm_xds.observe.members import Member, Members, Refusal
+from swarm_xds.observe.difference import Difference, differences
+from swarm_xds.observe.members import Member, Members, Refusal, Standing
 from swarm_xds.pipeline import Build
 from swarm_xds.problem import Problem
 from swarm_xds.server import Peer
@@ -117,6 +118,15 @@ class Record:
     def members(self) -> tuple[Member, ...]:
         """All members by fleet and node, also those that went a while ago."""
         return self._members.members()
+
+    def differences(self, fleet: str = "", node: str = "") -> tuple[Difference, ...]:
+        """Return where members do not have what they are to have; empty names for all of them."""
+        chosen = (
+            member
+            for member in self.members
+            if fleet in {"", member.fleet} and node in {"", member.node} and member.standing is not Standing.GONE
+        )
+        return tuple(each for member in chosen for each in differences(member, self._members.resources))
 
     @property
     def streams(self) -> int:
