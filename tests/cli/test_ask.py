@@ -154,6 +154,32 @@ async def test_contexts_name_control_planes(place: World, tmp_path: Path) -> Non
     assert (broken.returncode, "contexts.yml" in broken.stderr, "Traceback" in broken.stderr) == (2, True, False)
 
 
+async def test_plan_says_what_a_deployment_would_change(place: World, tmp_path: Path) -> None:
+    """Nothing is done; what would be an error is status 1."""
+    file = tmp_path / "shop.yml"
+    text = """
+name: shop
+services:
+  web:
+    image: app
+    networks: [edge]
+    deploy: {labels: {com.docker.lb.hosts: new.example.org, com.docker.lb.port: "%s"}}
+networks: {edge: {external: true}}
+"""
+    file.write_text(text % 81, encoding="utf-8")
+    good = await ask(place, "plan", str(file))
+    assert good.returncode == 0, good.stdout + good.stderr
+    assert "+  route    default  new.example.org/  to shop_web" in good.stdout
+    assert "+  cluster  default  shop_web          port 81 on edge" in good.stdout
+    assert "new.example.org" not in (await ask(place, "routes")).stdout
+    file.write_text(text % "x", encoding="utf-8")
+    bad = await ask(place, "plan", str(file))
+    assert (bad.returncode, 'com.docker.lb.port="x"' in bad.stdout) == (1, True), bad.stdout
+    file.write_text("services: [", encoding="utf-8")
+    broken = await ask(place, "plan", str(file))
+    assert (broken.returncode, "not all files can be read" in broken.stderr) == (1, True)
+
+
 def test_the_shell_completes_commands() -> None:
     """Typer's own completion, for the shells that it knows."""
     result = command(env={"_SWARM_XDS_COMPLETE": "complete_bash", "COMP_WORDS": "swarm-xds expl", "COMP_CWORD": "1"})

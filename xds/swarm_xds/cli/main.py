@@ -2,7 +2,7 @@
 
 import typer
 
-from swarm_xds.cli import bootstrap, demo, labels, networks, serve, translate, uninstall
+from swarm_xds.cli import bootstrap, demo, labels, networks, plan, serve, translate, uninstall, validate
 from swarm_xds.cli.ask import commands, contexts
 
 _ASK = "Ask a running control plane"
@@ -22,6 +22,8 @@ app.command("labels", epilog=labels.EXAMPLES)(labels.labels)
 app.command("networks", epilog=networks.EXAMPLES)(networks.networks)
 app.command("uninstall", epilog=uninstall.EXAMPLES)(uninstall.uninstall)
 app.command("bootstrap", epilog=bootstrap.EXAMPLES)(bootstrap.bootstrap)
+app.command("validate", epilog=validate.EXAMPLES)(validate.validate)
+app.command("plan", epilog=plan.EXAMPLES, rich_help_panel=_ASK)(plan.plan)
 for command, examples in commands.COMMANDS.items():
     app.command(epilog=f"Examples:\n\n{examples}", rich_help_panel=_ASK)(command)
 app.add_typer(contexts.app, name="context", rich_help_panel=_ASK)
