@@ -50,7 +50,7 @@ def show(message: Message, style: Style, *tables: Table) -> None:
         typer.echo(yaml.safe_dump(document(message), sort_keys=False, allow_unicode=True, width=120), nl=False)
     else:
         for table in tables:
-            _print(table)
+            print_table(table)
 
 
 def line(tone: Tone, text: str) -> None:
@@ -61,7 +61,8 @@ def line(tone: Tone, text: str) -> None:
         typer.echo(text)
 
 
-def _print(table: Table) -> None:
+def print_table(table: Table) -> None:
+    """Print a table: drawn where somebody looks, plain columns where it is piped."""
     if not table.rows:
         typer.echo(table.empty)
     elif sys.stdout.isatty():
