@@ -7,7 +7,7 @@ NGINX extension.
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 from swarm_xds.migrate.findings import Fate, Finding
 from swarm_xds.problem import shown
@@ -165,7 +165,7 @@ def _extension(name: str, extension: dict[str, Any], settings: dict[str, object]
     if not isinstance(proxy, dict):
         raise ConfigurationError(f"{place}.Config is not a table")
     yield from _options(f"{place}.Config", proxy, PROXY, settings)
-    idle = [int(each) for each in (proxy.get("SendTimeout"), proxy.get("ReadTimeout")) if _is_count(each)]
+    idle = [each for each in (proxy.get("SendTimeout"), proxy.get("ReadTimeout")) if _is_count(each)]
     if settings is not None:
         settings.pop("stream_idle_timeout", None)
     if settings is not None and idle:
@@ -191,5 +191,5 @@ def _options(
         yield Finding(place=place, name=name, value=hidden, fate=rule.fate, note=note)
 
 
-def _is_count(value: object) -> bool:
+def _is_count(value: object) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool) and value > 0
