@@ -2,7 +2,19 @@
 
 import typer
 
-from swarm_xds.cli import bootstrap, demo, labels, migrate, networks, plan, serve, translate, uninstall, validate
+from swarm_xds.cli import (
+    bootstrap,
+    demo,
+    labels,
+    migrate,
+    networks,
+    plan,
+    reference,
+    serve,
+    translate,
+    uninstall,
+    validate,
+)
 from swarm_xds.cli.ask import commands, contexts
 
 _ASK = "Ask a running control plane"
@@ -24,6 +36,7 @@ app.command("uninstall", epilog=uninstall.EXAMPLES)(uninstall.uninstall)
 app.command("bootstrap", epilog=bootstrap.EXAMPLES)(bootstrap.bootstrap)
 app.command("validate", epilog=validate.EXAMPLES)(validate.validate)
 app.command("migrate", epilog=migrate.EXAMPLES)(migrate.migrate)
+app.command("reference", hidden=True)(reference.reference)
 app.command("plan", epilog=plan.EXAMPLES, rich_help_panel=_ASK)(plan.plan)
 for command, examples in commands.COMMANDS.items():
     app.command(epilog=f"Examples:\n\n{examples}", rich_help_panel=_ASK)(command)
