@@ -141,6 +141,8 @@ async def test_explain_and_a_url_that_is_none(asked: Asked) -> None:
     asked.story.join().take_all()
     found = await asked.debug.Explain(pb.ExplainRequest(url="web.example.org:8080/a?b", method="POST"))
     assert (found.outcome, found.answer) == ("forwarded", "POST goes to web, by 1 endpoint")
+    asked.story.publish(service("web", hosts="bücher.example"))
+    assert (await asked.debug.Explain(pb.ExplainRequest(url="http://Bücher.example"))).service == "web"
     for url in ("ftp://a", "http://", "http://[::1", "http://a:b/"):
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await asked.debug.Explain(pb.ExplainRequest(url=url))
@@ -235,6 +237,9 @@ async def test_envoys_own_status_service(asked: Asked) -> None:
     assert not refused.HasField("xds_config")
     assert every.config[1].generic_xds_configs[0].HasField("xds_config")
     await stream.done_writing()
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await stub.FetchClientStatus(csds_pb2.ClientStatusRequest(node_matchers=[{"node_id": {"prefix": "b"}}]))
+    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT, "not silently nobody"
 
 
 async def test_health_and_reflection(asked: Asked) -> None:

@@ -36,20 +36,24 @@ class ClientStatus(csds_pb2_grpc.ClientStatusDiscoveryServiceServicer):  # type:
         self._record = record
 
     async def FetchClientStatus(
-        self, request: csds_pb2.ClientStatusRequest, _: "grpc.aio.ServicerContext[Any, Any]"
+        self, request: csds_pb2.ClientStatusRequest, context: "grpc.aio.ServicerContext[Any, Any]"
     ) -> csds_pb2.ClientStatusResponse:
         """Return all proxies that match one of the request's node matchers; without any, all proxies."""
-        return self._response(request)
+        return await self._response(request, context)
 
     async def StreamClientStatus(
-        self, requests: AsyncIterator[csds_pb2.ClientStatusRequest], _: "grpc.aio.ServicerContext[Any, Any]"
+        self, requests: AsyncIterator[csds_pb2.ClientStatusRequest], context: "grpc.aio.ServicerContext[Any, Any]"
     ) -> AsyncIterator[csds_pb2.ClientStatusResponse]:
         """Answer each request."""
         async for request in requests:
-            yield self._response(request)
+            yield await self._response(request, context)
 
-    def _response(self, request: csds_pb2.ClientStatusRequest) -> csds_pb2.ClientStatusResponse:
+    async def _response(
+        self, request: csds_pb2.ClientStatusRequest, context: "grpc.aio.ServicerContext[Any, Any]"
+    ) -> csds_pb2.ClientStatusResponse:
         ids = [matcher.node_id.exact for matcher in request.node_matchers]
+        if not all(ids) or any(matcher.node_metadatas for matcher in request.node_matchers):
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "proxies are matched by an exact node id only")
         response = csds_pb2.ClientStatusResponse()
         for member in self._record.members:
             if member.standing is not Standing.GONE and (not ids or member.node in ids):

@@ -10,10 +10,11 @@ from swarm_xds.debug.csds import ClientStatus
 from swarm_xds.debug.service import Debug, Probe
 from swarm_xds.debug.v1 import debug_pb2_grpc
 from swarm_xds.observe import Record
-from swarm_xds.server import AddressError
+from swarm_xds.server import AddressError, Limits
 
 #: Largest request in bytes: a plan of some thousand services.
 _REQUEST_BYTES = 16 * 1024 * 1024
+_LIMITS = Limits()
 
 
 class DebugServer:
@@ -45,6 +46,9 @@ class DebugServer:
                 ("grpc.so_reuseport", 0),
                 ("grpc.max_receive_message_length", _REQUEST_BYTES),
                 ("grpc.max_send_message_length", -1),
+                # Whoever watches and vanishes without a word must not be kept for ever.
+                ("grpc.keepalive_time_ms", int(_LIMITS.keepalive_time * 1000)),
+                ("grpc.keepalive_timeout_ms", int(_LIMITS.keepalive_timeout * 1000)),
             ]
         )
         debug, status = self._services

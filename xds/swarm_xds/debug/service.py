@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import grpc
+import idna
 
 from swarm_xds.debug import views
 from swarm_xds.debug.preview import Planned, preview
@@ -64,6 +65,7 @@ class Debug(debug_pb2_grpc.DebugServicer):
     def __init__(self, record: Record, probe: Probe) -> None:
         self._record = record
         self._probe = probe
+        self._planning = asyncio.Lock()
 
     async def ListRoutes(self, request: pb.ListRoutesRequest, context: Context) -> pb.ListRoutesResponse:
         """See the API's definition, as for all methods."""
@@ -139,8 +141,9 @@ class Debug(debug_pb2_grpc.DebugServicer):
         """What a deployment would change."""
         state = (await self._situation(context)).state
         planned = [_planned(each) for each in request.services]
-        # It builds everything twice, which for a large swarm would hold up the streams.
-        found = await asyncio.to_thread(preview, state, planned, list(request.stacks), self._probe.pipeline())
+        # It builds everything twice, which for a large swarm would hold up the streams; one at a time is enough.
+        async with self._planning:
+            found = await asyncio.to_thread(preview, state, planned, list(request.stacks), self._probe.pipeline())
         response = pb.PlanResponse(
             problems_new=[views.problem(each) for each in found.new],
             problems_gone=[views.problem(each) for each in found.gone],
@@ -230,12 +233,20 @@ def _question(request: pb.ExplainRequest) -> Question:
         raise ValueError(f'"{request.url}" is no URL of http or https, such as http://app.example.org/path')
     return Question(
         scheme=parts.scheme,
-        host=parts.hostname,
+        host=_ascii(parts.hostname),
         path=parts.path or "/",
         method=request.method or "GET",
         headers=tuple(sorted(request.headers.items())),
         fleet=request.fleet,
     )
+
+
+def _ascii(host: str) -> str:
+    """Return a host name as it goes over the wire; one that is no name at all as it is."""
+    try:
+        return idna.encode(host, uts46=True).decode("ascii")
+    except idna.IDNAError:
+        return host
 
 
 def _planned(service: pb.PlannedService) -> Planned:

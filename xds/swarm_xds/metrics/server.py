@@ -14,6 +14,7 @@ import json
 import socket
 import threading
 from collections.abc import Callable
+from concurrent.futures import CancelledError
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import ClassVar, TypeVar
@@ -105,9 +106,14 @@ class MetricsServer:
         assert self._loop is not None, "start it first"  # noqa: S101 - a bug, not a condition
         asked = ask()
         try:
-            return asyncio.run_coroutine_threadsafe(asked, self._loop).result(self._patience)
+            answer = asyncio.run_coroutine_threadsafe(asked, self._loop)
         except RuntimeError as error:
             asked.close()
+            raise TimeoutError from error
+        try:
+            return answer.result(self._patience)
+        except (TimeoutError, CancelledError) as error:
+            answer.cancel()
             raise TimeoutError from error
 
 

@@ -1,7 +1,7 @@
 """Contexts: names for control planes, in a small file of the user's.
 
 ``current: prod`` and, under ``contexts:``, an ``address`` for each name. The file is
-``$XDG_CONFIG_HOME/swarm-xds/contexts.yml``, by default below ``~/.config``.
+``$XDG_CONFIG_HOME/swarm-xds/contexts.yml``, by default below ``$HOME/.config``.
 """
 
 import os
@@ -36,7 +36,8 @@ class ContextsError(ValueError):
 def path(environ: Mapping[str, str]) -> Path:
     """Return where the file is, or would be."""
     base = environ.get("XDG_CONFIG_HOME")
-    return (Path(base) if base else Path.home() / ".config") / "swarm-xds" / "contexts.yml"
+    # In a container the user may have no home at all.
+    return (Path(base) if base else Path(environ.get("HOME") or "/") / ".config") / "swarm-xds" / "contexts.yml"
 
 
 def load(file: Path) -> Contexts:
