@@ -242,6 +242,19 @@ async def test_envoys_own_status_service(asked: Asked) -> None:
     assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT, "not silently nobody"
 
 
+async def test_contents_of_many_proxies_are_left_out_unless_named(asked: Asked) -> None:
+    """Each has all of them: of a large fleet that would be gigabytes."""
+    asked.story.publish(service("web"))
+    for number in range(17):
+        asked.story.join(number, f"edge-{number}").take_all()
+    stub = csds_pb2_grpc.ClientStatusDiscoveryServiceStub(asked.channel)
+    every = await stub.FetchClientStatus(csds_pb2.ClientStatusRequest())
+    assert len(every.config) == 17
+    assert not any(each.HasField("xds_config") for config in every.config for each in config.generic_xds_configs)
+    one = await stub.FetchClientStatus(csds_pb2.ClientStatusRequest(node_matchers=[{"node_id": {"exact": "edge-3"}}]))
+    assert all(each.HasField("xds_config") for each in one.config[0].generic_xds_configs)
+
+
 async def test_health_and_reflection(asked: Asked) -> None:
     """So that grpcurl works without any file."""
     health = health_pb2_grpc.HealthStub(asked.channel)

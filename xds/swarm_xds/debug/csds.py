@@ -4,7 +4,9 @@ In: the ``Record``. Out: one ``ClientConfig`` a proxy, each resource with how th
 See https://www.envoyproxy.io/docs/envoy/latest/api-v3/service/status/v3/csds.proto.
 """
 
-from collections.abc import AsyncIterator, Iterator
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Iterator
+from functools import cache
 from typing import Any
 
 import grpc
@@ -14,8 +16,12 @@ from envoy.service.status.v3 import csds_pb2, csds_pb2_grpc
 from swarm_xds.debug.redact import redacted
 from swarm_xds.debug.views import timestamp
 from swarm_xds.observe import Member, Record, Standing, TypeState
+from swarm_xds.snapshot import Snapshots
 
 NAME = csds_pb2.DESCRIPTOR.services_by_name["ClientStatusDiscoveryService"].full_name
+
+#: Of more proxies the contents are left out, unless the request names few enough: they would be gigabytes.
+_WITH_CONTENTS = 16
 
 _CONFIG = {
     Standing.CURRENT: csds_pb2.SYNCED,
@@ -54,23 +60,39 @@ class ClientStatus(csds_pb2_grpc.ClientStatusDiscoveryServiceServicer):  # type:
         ids = [matcher.node_id.exact for matcher in request.node_matchers]
         if not all(ids) or any(matcher.node_metadatas for matcher in request.node_matchers):
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "proxies are matched by an exact node id only")
-        response = csds_pb2.ClientStatusResponse()
-        for member in self._record.members:
-            if member.standing is not Standing.GONE and (not ids or member.node in ids):
-                self._add(response.config.add(), member, contents=not request.exclude_resource_contents)
-        return response
-
-    def _add(self, config: csds_pb2.ClientConfig, member: Member, *, contents: bool) -> None:
-        config.node.id, config.node.cluster = member.node, member.fleet
-        for state in member.types:
-            for fields in self._resources(member.fleet, state, contents=contents):
-                config.generic_xds_configs.add(**fields)
-
-    def _resources(self, fleet: str, state: TypeState, *, contents: bool) -> Iterator[dict[str, Any]]:
+        members = [
+            each
+            for each in self._record.members
+            if each.standing is not Standing.GONE and (not ids or each.node in ids)
+        ]
         situation = self._record.situation
         if situation is None:
-            return
-        for resource in situation.build.snapshots.of(fleet).of(state.type_url).values():
+            return csds_pb2.ClientStatusResponse()
+        contents = not request.exclude_resource_contents and len(members) <= _WITH_CONTENTS
+        # Redaction takes every resource apart.
+        return await asyncio.to_thread(_Report(situation.build.snapshots, contents=contents).response, members)
+
+
+class _Report:
+    """One answer, in which each resource is redacted once, however many proxies have it."""
+
+    def __init__(self, snapshots: Snapshots, *, contents: bool) -> None:
+        self._snapshots = snapshots
+        self._contents = contents
+        self._redacted = cache(redacted)
+
+    def response(self, members: Iterable[Member]) -> csds_pb2.ClientStatusResponse:
+        response = csds_pb2.ClientStatusResponse()
+        for member in members:
+            config = response.config.add()
+            config.node.id, config.node.cluster = member.node, member.fleet
+            for state in member.types:
+                for fields in self._resources(member.fleet, state):
+                    config.generic_xds_configs.add(**fields)
+        return response
+
+    def _resources(self, fleet: str, state: TypeState) -> Iterator[dict[str, Any]]:
+        for resource in self._snapshots.of(fleet).of(state.type_url).values():
             standing = state.standing
             refusal = state.refusal if state.refusal and resource.name in state.refusal.names else None
             if standing is Standing.REFUSED and refusal is None:
@@ -83,8 +105,8 @@ class ClientStatus(csds_pb2_grpc.ClientStatusDiscoveryServiceServicer):  # type:
                 "client_status": _CLIENT[standing],
                 "last_updated": timestamp(state.since),
             }
-            if contents:
-                fields["xds_config"] = redacted(state.type_url, resource.value)
+            if self._contents:
+                fields["xds_config"] = self._redacted(state.type_url, resource.value)
             if refusal is not None:
                 fields["error_state"] = config_dump_shared_pb2.UpdateFailureState(
                     details=refusal.message,

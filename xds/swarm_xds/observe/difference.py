@@ -1,8 +1,9 @@
 """Where a member does not have what it is to have, resource by resource. Pure."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cache
 
 from swarm_xds.observe.members import Member, Standing
 from swarm_xds.snapshot import Resources
@@ -35,16 +36,22 @@ class Difference:
     refused: str = ""
 
 
-def differences(member: Member, resources: Callable[[str, str], Resources | None]) -> Iterator[Difference]:
-    """Return a member's differences, by type and name; ``resources`` finds those of a type and version."""
+def differences(members: Iterable[Member], resources: Callable[[str, str], Resources | None]) -> Iterator[Difference]:
+    """Return the members' differences, by type and name; ``resources`` finds those of a type and version."""
+    # Most members of a fleet that is behind have the same versions.
+    compared = cache(lambda type_url, wanted, have: _compared(resources(type_url, wanted), resources(type_url, have)))
+    for member in members:
+        yield from _of(member, compared)
+
+
+def _of(member: Member, compared: Callable[[str, str, str], dict[str, DifferenceKind]]) -> Iterator[Difference]:
     for state in member.types:
         if state.standing is Standing.CURRENT:
             continue
-        wanted, have = resources(state.type_url, state.intended), resources(state.type_url, state.acknowledged)
         refused = state.refusal.names if state.refusal else ()
-        found = _compared(wanted, have)
+        found = compared(state.type_url, state.intended, state.acknowledged)
         # One that was refused alone, while the rest of its version was accepted.
-        found |= {name: DifferenceKind.OTHER for name in refused if name not in found}
+        found = found | {name: DifferenceKind.OTHER for name in refused if name not in found}
         for name, kind in sorted(found.items()):
             reason = state.refusal.message if state.refusal and (name in refused or not name) else ""
             yield Difference(

@@ -126,7 +126,7 @@ class Record:
             for member in self.members
             if fleet in {"", member.fleet} and node in {"", member.node} and member.standing is not Standing.GONE
         )
-        return tuple(each for member in chosen for each in differences(member, self._members.resources))
+        return tuple(differences(chosen, self._members.resources))
 
     @property
     def streams(self) -> int:
