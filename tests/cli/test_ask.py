@@ -24,8 +24,8 @@ async def place(envoy_binary: Path) -> AsyncIterator[World]:
     async with world(envoy_binary) as place, httpx.AsyncClient() as client:
         place.add("shop", "shop.example.org")
         place.engine.add_service("bad", labels={HOSTS: "bad.example.org", PORT: "70000"}, networks=[place.network])
-        await place.until(client, "shop.example.org", 200)
-        async with asyncio.timeout(10):
+        await place.until(client, "shop.example.org", 200, seconds=60)
+        async with asyncio.timeout(60):
             while not any(each.build.problems for each in place.published):
                 await asyncio.sleep(0.01)
         await place.app.publisher.answered()
@@ -97,7 +97,7 @@ async def test_watch_prints_changes_as_they_happen(place: World) -> None:
         str(binary), "watch", "--last", "1", "--address", place.debug, stdout=asyncio.subprocess.PIPE
     )
     assert process.stdout is not None
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(90):
         await process.stdout.readline()
         place.add("late", "late.example.org")
         line = ""

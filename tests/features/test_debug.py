@@ -23,14 +23,14 @@ async def test_every_method_against_a_real_envoy(envoy_binary: Path, *, incremen
         world(envoy_binary, incremental=incremental) as place,
         httpx.AsyncClient() as client,
         grpc.aio.insecure_channel(place.debug) as channel,
-        asyncio.timeout(60),
+        asyncio.timeout(90),
     ):
         debug = debug_pb2_grpc.DebugStub(channel)
         await place.app.publisher.published()
         watch = debug.Watch(pb.WatchRequest())
         await watch.initial_metadata()
         shop = place.add("shop", "shop.example.org")
-        await place.until(client, "shop.example.org", 200)
+        await place.until(client, "shop.example.org", 200, seconds=60)
         change = pb.Change()
         while change.phase != pb.Change.PHASE_SERVED:
             change = (await watch.read()).change
@@ -76,7 +76,7 @@ async def test_a_listener_that_envoy_refuses_is_told_within_a_second(envoy_binar
     async with (
         world(envoy_binary) as place,
         grpc.aio.insecure_channel(place.debug) as channel,
-        asyncio.timeout(30),
+        asyncio.timeout(90),
     ):
         debug = debug_pb2_grpc.DebugStub(channel)
         await place.envoy.stop()

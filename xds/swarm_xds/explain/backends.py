@@ -148,6 +148,10 @@ def _task_steps(service: Service, wanted: BackendIntent | None, backend: Backend
         elif not network_id and wanted is not None:
             text = f"{len(serving)} tasks run, and none has published port {wanted.port} on a node that is known"
             yield broken(Subject.TASK, text, cure=f"wait a moment; {ps}")
+        else:
+            yield broken(
+                Subject.TASK, f"{len(serving)} tasks run, and none can be reached", cure="mend what is said above"
+            )
         return
     shown = ", ".join(_shown(endpoint) for endpoint in backend.endpoints)
     count = (

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 from swarm_xds.explain.backends import Way, backend_steps
 from swarm_xds.explain.match import below, find_host, find_route
-from swarm_xds.explain.missing import missing_host, missing_path
+from swarm_xds.explain.missing import missing_host, missing_path, passed_over
 from swarm_xds.explain.proxies import proxy_steps
 from swarm_xds.explain.values import (
     Explanation,
@@ -19,6 +19,7 @@ from swarm_xds.explain.values import (
     ok,
     told,
 )
+from swarm_xds.labels.intent import ANY_HOST
 from swarm_xds.model import Fleet, Forward, RedirectTo, Route, VirtualHost
 from swarm_xds.problem import Kind, Problem, Severity
 
@@ -41,6 +42,8 @@ def explain(question: Question, facts: Facts) -> Explanation:
     if host is None:
         return _unknown(question, facts, [*before, *missing_host(question, facts)])
     steps = [*before, _host_step(question, host)]
+    if host.host == ANY_HOST:
+        steps += passed_over(question, facts)
     route = find_route(question.path, host.routes)
     if route is None:
         return _unknown(question, facts, [*steps, *missing_path(question, host, facts)])
@@ -132,7 +135,7 @@ def _source(facts: Facts) -> list[Step]:
 def _host_step(question: Question, host: VirtualHost) -> Step:
     if host.host == question.host:
         text = f"{host.host} is claimed"
-    elif host.host == "*":
+    elif host.host == ANY_HOST:
         text = f"nobody claims {question.host}, so it falls to the default backend"
     else:
         text = f"{question.host} falls to the wildcard {host.host}"

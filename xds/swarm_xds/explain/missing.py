@@ -36,6 +36,11 @@ def missing_host(question: Question, facts: Facts) -> list[Step]:
     return [broken(Subject.HOST, nobody, cure=cure)]
 
 
+def passed_over(question: Question, facts: Facts) -> list[Step]:
+    """Return why services that mean a host do not have it, where the default backend has it instead."""
+    return list(_causes(question, facts))
+
+
 #: What is likelier to be the cause goes first.
 _RANK = {subject: rank for rank, subject in enumerate((Subject.LABEL, Subject.NETWORK, Subject.SERVICE, Subject.FLEET))}
 
