@@ -13,7 +13,7 @@ from swarm_xds.observe.difference import Difference, differences
 from swarm_xds.observe.members import Member, Members, Refusal, Standing
 from swarm_xds.pipeline import Build
 from swarm_xds.problem import Problem
-from swarm_xds.server import Peer
+from swarm_xds.server import Peer, SilentObserver
 from swarm_xds.server.subscription import Ack, Nack, Response
 from swarm_xds.snapshot import Snapshots
 from swarm_xds.swarm import SwarmState
@@ -94,8 +94,8 @@ class Totals:
     refused: Counter[str] = field(default_factory=Counter)
 
 
-class Record:
-    """Everything that is known, as it stands now; an ``Observer``.
+class Record(SilentObserver):
+    """Everything that is known, as it stands now.
 
     Args:
         clock: Seconds on a clock that does not jump, the one of ``Reading.noticed``.
