@@ -25,7 +25,9 @@ def proxy_steps(facts: Facts, fleet: str, host: str, backends: tuple[str, ...]) 
     steps: list[Step] = []
     if not there:
         text = f"no proxy of fleet {fleet} is connected"
-        cure = "start one, or see whether its bootstrap names this control plane and this fleet"
+        cure = (
+            "start one, see whether its bootstrap names this control plane and this fleet, or ask another control plane"
+        )
         if members:
             gone = max(members, key=lambda member: member.since)
             text += f"; {gone.node} went {_ago(facts.now - gone.since)}"
