@@ -21,6 +21,7 @@ SERVICE = pb.DESCRIPTOR.services_by_name["Debug"]
         (grpc.StatusCode.OK, "", None, ""),
         (grpc.StatusCode.UNAVAILABLE, "nothing was read yet", 3, "nothing was read yet"),
         (grpc.StatusCode.UNAVAILABLE, "connection refused", 3, "is it running"),
+        (grpc.StatusCode.CANCELLED, "the server stops", 3, "is it running"),
         (grpc.StatusCode.DEADLINE_EXCEEDED, "", 3, "no answer within 10 s"),
         (grpc.StatusCode.NOT_FOUND, "no such fleet", 2, "no such fleet"),
         (grpc.StatusCode.INTERNAL, "a defect", 1, "INTERNAL: a defect"),

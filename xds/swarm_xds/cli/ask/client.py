@@ -42,7 +42,7 @@ def connect(context: str, address: str) -> Iterator[DebugStub]:
 
 def _give_up(place: str, error: grpc.RpcError) -> NoReturn:
     code, details = error.code(), error.details() or ""
-    if code is grpc.StatusCode.UNAVAILABLE:
+    if code in {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED}:
         reason = details if details == "nothing was read yet" else "no answer; is it running, and is debug_listen set?"
         typer.echo(f"swarm-xds: control plane {place}: {reason}", err=True)
         raise typer.Exit(UNREACHABLE)

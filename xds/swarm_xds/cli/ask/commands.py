@@ -3,10 +3,13 @@
 Exit status 1 where what they show is wrong, 3 if the control plane cannot be asked.
 """
 
+import signal
+import threading
 import time
 from collections.abc import Callable
 from typing import Annotated
 
+import grpc
 import typer
 from google.protobuf.json_format import MessageToJson
 
@@ -18,6 +21,9 @@ from swarm_xds.debug.v1 import debug_pb2 as pb
 from swarm_xds.snapshot import ADS_ORDER
 
 Fleet = Annotated[str, typer.Option("--fleet", help="Only this fleet.", show_default="all")]
+
+#: What a shell gives a command that Ctrl-C has ended.
+_INTERRUPTED = 128 + signal.SIGINT
 
 _SEVERITIES = {word: severity for severity, (word, _) in tables.SEVERITIES.items()}
 _TYPES = {type_url.rpartition(".")[2].lower(): type_url for type_url in ADS_ORDER}
@@ -136,15 +142,26 @@ def watch(
     """Print each change as it happens: its cause, and after how long every proxy had it. Ends with Ctrl-C."""
     if output is Style.YAML:
         wrong_use("watch prints lines, or with --output json one document a line")
-    try:
-        with connect(context, address) as debug:
-            for event in debug.Watch(pb.WatchRequest(last=last)):
+    with connect(context, address) as debug:
+        call = debug.Watch(pb.WatchRequest(last=last))
+        interrupted = threading.Event()
+
+        def interrupt(*_: object) -> None:
+            interrupted.set()
+            threading.Thread(target=call.cancel).start()
+
+        # Raised in the middle of gRPC's own code, a KeyboardInterrupt may be swallowed there.
+        signal.signal(signal.SIGINT, interrupt)
+        try:
+            for event in call:
                 if output is Style.JSON:
                     typer.echo(MessageToJson(event, preserving_proto_field_name=True, indent=None))
                 else:
                     line(*tables.event(event))
-    except KeyboardInterrupt:
-        raise typer.Exit(130) from None
+        except grpc.RpcError:
+            if not interrupted.is_set():
+                raise
+            raise typer.Exit(_INTERRUPTED) from None
 
 
 #: Each command with its examples.
