@@ -67,6 +67,12 @@ def test_a_host_that_others_claim_is_shared_and_told() -> None:
     assert (What.ROUTE, "web.example.org/", "to web", "to shop_web 0%, web 100%") in told(found)
 
 
+def test_a_new_service_is_younger_than_all_others() -> None:
+    """Whatever its name: what can hold only once stays as it is."""
+    found = plan(service("web"), planned=(would("a_new", hosts="web.example.org", ip_hash="true"),))
+    assert [(each.service, "older service web" in each.reason) for each in found.new] == [("a_new", True)]
+
+
 def test_problems_come_and_go() -> None:
     """A bad value keeps the route as it is, and says so."""
     found = plan(service("web", prot="1"), planned=(would("web", hosts="web.example.org", port="eighty"),))

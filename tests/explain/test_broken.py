@@ -158,6 +158,10 @@ BROKEN = [
      'label com.docker.lb.port="eighty"', "port that the container listens on"),
     ("another fleet has it", Setup((service(labels=labels(service_cluster="internal")),)), Subject.FLEET,
      "shop_web claims it for fleet internal, not for default", "ask a proxy of fleet internal"),
+    ("another fleet has it, and a label is misspelt", Setup((
+        service("a_internal", labels=labels(service_cluster="internal")),
+        service("shop_web", labels=labels(hosts=None, host="app.example.org")))), Subject.LABEL,
+     'label com.docker.lb.host="app.example.org"', "did you mean com.docker.lb.hosts?"),
     ("no such fleet", Setup((WEB,), {"fleet": "intern"}), Subject.FLEET, "no service names fleet intern", "default"),
     ("a label that withholds the route", Setup((service(labels={"xds.jwt.issuer": "x"}),)), Subject.LABEL,
      'label xds.jwt.issuer="x": this label is not yet served', "take the label away"),

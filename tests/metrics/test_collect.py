@@ -30,6 +30,7 @@ def test_what_has_happened_is_counted(eventful: Metrics) -> None:
     found = values(eventful)
     expected = {
         'swarm_xds_status{status="well"}': 1,
+        'swarm_xds_status{status="last-good"}': 0,
         "swarm_xds_reading_age_seconds": 7,
         "swarm_xds_readings_total": 3,
         "swarm_xds_services": 1,

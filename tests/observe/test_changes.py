@@ -5,7 +5,7 @@ import pytest
 from support.story import EPOCH, Story, service
 from swarm_xds.observe import Acknowledged, Answered, Change, Joined, Left, Phase, Published, Refused
 from swarm_xds.problem import Kind
-from swarm_xds.snapshot import CLUSTER
+from swarm_xds.snapshot import CLUSTER, ENDPOINT
 
 
 def last(story: Story) -> Change:
@@ -57,6 +57,20 @@ def test_a_change_that_is_taken_back_before_anybody_saw_it_is_over() -> None:
     story.join().take_all()
     story.publish(service("web", tasks=2))
     story.publish(service("web"))
+    assert story.record.pending == 0
+
+
+def test_a_change_that_is_taken_back_while_it_is_sent_is_still_answered() -> None:
+    """Whoever was sent a part of it has to be sent the way back, too."""
+    story = Story()
+    story.publish(service("web"))
+    proxy = story.join()
+    proxy.take_all()
+    story.publish(service("web", tasks=2))
+    proxy.send(ENDPOINT)
+    story.publish(service("web"))
+    assert story.record.pending == 2
+    proxy.take_all()
     assert story.record.pending == 0
 
 
