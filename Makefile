@@ -7,7 +7,7 @@ ENVOY := .envoy/envoy/_bin/envoy
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test soak lint format golden bench lock clean envoy
+.PHONY: help demo test soak lint format protos docs golden bench lock clean envoy
 
 help: ## Show what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -36,8 +36,16 @@ format: $(VENV)/.dev ## Format the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+protos: $(VENV)/.dev ## Generate the code of the debug API from its definition
+	$(BIN)/python -m grpc_tools.protoc -Iprotos --python_out=xds --pyi_out=xds --grpc_python_out=xds \
+	  protos/swarm_xds/debug/v1/debug.proto
+
+docs: $(VENV)/.dev ## Build the documentation as a site, in .cache/site
+	$(BIN)/swarm-xds reference docs
+	$(BIN)/mkdocs build --strict --quiet
+
 golden: $(VENV)/.dev ## Rewrite the outputs of the golden cases; the diff is the review
-	$(BIN)/pytest tests/test_golden.py --update-golden
+	$(BIN)/pytest tests/test_golden.py tests/cli/test_tables.py --update-golden
 
 bench: $(VENV)/.dev $(ENVOY) ## Measure translation, time to serve and memory
 	$(BIN)/python bench/run.py $(ARGS)

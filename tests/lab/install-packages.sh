@@ -23,6 +23,13 @@ if [ "$(id -u)" != 0 ]; then
 fi
 export DEBIAN_FRONTEND=noninteractive
 apt-get update -q
+# No daemon is started: a lab starts its own, and of Prometheus only the checks are used.
+policy=/usr/sbin/policy-rc.d
+if [ ! -e "$policy" ]; then
+  trap 'rm -f "$policy"' EXIT
+  printf '#!/bin/sh\nexit 101\n' >"$policy"
+  chmod 755 "$policy"
+fi
 # shellcheck disable=SC2086  one word a package
 apt-get install -qy --no-install-recommends $missing
 if ! command -v docker >/dev/null; then apt-get install -qy --no-install-recommends docker-cli; fi

@@ -77,7 +77,7 @@ def test_a_bad_value_keeps_the_whole_route_as_it_was() -> None:
     story = Story()
     assert story(GOOD) == SERVED
     assert story(GOOD | {"com.docker.lb.port": "eighty", "com.docker.lb.hosts": "b.example.org"}) == SERVED
-    assert kinds(story.build) == [Kind.BAD_VALUE, Kind.BAD_VALUE]
+    assert kinds(story.build) == [Kind.BAD_VALUE, Kind.LAST_GOOD]
     assert "still served in its last accepted form" in story.build.problems[1].reason
     assert story(GOOD | {"com.docker.lb.hosts": "b.example.org"}) == {"b.example.org/": ["10.0.1.1:80"]}
     assert not story.build.problems
@@ -113,7 +113,7 @@ def test_a_network_that_does_not_exist_keeps_the_route_too() -> None:
     story = Story()
     assert story(GOOD) == SERVED
     assert story(GOOD | {"com.docker.lb.network": "fornt"}) == SERVED
-    assert kinds(story.build) == [Kind.UNKNOWN_NETWORK, Kind.BAD_VALUE]
+    assert kinds(story.build) == [Kind.UNKNOWN_NETWORK, Kind.LAST_GOOD]
     assert story(GOOD | {"com.docker.lb.network": "fornt"}) == SERVED
     assert story(GOOD | {"com.docker.lb.network": "back"}) == {"app.example.org/": ["10.0.2.1:80"]}
     assert not story.build.problems

@@ -6,7 +6,7 @@ The tasks' addresses are loopback addresses, so that one listening socket answer
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from support.engine import FakeEngine
 from support.ports import free_port
 from swarm_xds.app import App, Published
 from swarm_xds.demo.envoy import Envoy
+from swarm_xds.operations import Operations
 from swarm_xds.settings import Settings
 from swarm_xds.sources.docker import DockerSource, Timings, find_endpoints
 from swarm_xds.translate import BootstrapOptions
@@ -35,6 +36,9 @@ class World:
     app: App
     envoy: Envoy
     http_port: int
+    metrics: str
+    debug: str
+    options: BootstrapOptions
     published: list[Published]
 
     def labels(self, host: str, **more: str) -> dict[str, Any]:
@@ -56,6 +60,10 @@ class World:
                 await asyncio.sleep(0.001)
         return response
 
+    def another(self, binary: Path, node: str) -> Envoy:
+        """Return a further Envoy of the fleet, on the same ports but for its admin port; it is not started."""
+        return Envoy(binary, replace(self.options, node=node, admin_port=free_port()))
+
     async def stats(self, client: httpx.AsyncClient, pattern: str) -> dict[str, int]:
         """Return Envoy's counters and gauges whose names match a pattern."""
         text = (await client.get(f"{self.envoy.admin}/stats", params={"filter": pattern})).text
@@ -70,7 +78,13 @@ async def world(binary: Path, *, incremental: bool = True) -> AsyncIterator[Worl
     published: list[Published] = []
     with FakeEngine() as engine, Application() as application:
         network = engine.add_network("edge", subnet="127.9.0.0/16")
-        settings = Settings(listen="127.0.0.1:0", http_port=http_port)
+        metrics_port, debug_port = free_port(), free_port()
+        settings = Settings(
+            listen="127.0.0.1:0",
+            http_port=http_port,
+            metrics_listen=f"127.0.0.1:{metrics_port}",
+            debug_listen=f"127.0.0.1:{debug_port}",
+        )
         source = DockerSource(
             find_endpoints([engine.url]),
             fleet_networks=(("default", ("edge",)),),
@@ -78,6 +92,8 @@ async def world(binary: Path, *, incremental: bool = True) -> AsyncIterator[Worl
         )
         app = App(settings, source, on_published=published.append)
         port = await app.start()
+        operations = Operations(settings, app.record, source, None)
+        await operations.start()
         follow = asyncio.create_task(app.follow())
         options = BootstrapOptions(
             node="envoy-1",
@@ -90,9 +106,12 @@ async def world(binary: Path, *, incremental: bool = True) -> AsyncIterator[Worl
         envoy = Envoy(binary, options)
         try:
             await envoy.start()
-            yield World(engine, network, application, app, envoy, http_port, published)
+            metrics = f"http://127.0.0.1:{metrics_port}"
+            debug = f"127.0.0.1:{debug_port}"
+            yield World(engine, network, application, app, envoy, http_port, metrics, debug, options, published)
         finally:
             await envoy.stop()
             follow.cancel()
             await asyncio.gather(follow, return_exceptions=True)
+            await operations.stop()
             await app.stop()

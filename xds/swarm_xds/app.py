@@ -19,6 +19,8 @@ from swarm_xds.certs.obtain import ObtainingSource
 from swarm_xds.certs.values import Certificates
 from swarm_xds.certs.withhold import WITHHELD, without_keys
 from swarm_xds.networks.manager import NetworkManager
+from swarm_xds.observe import Record
+from swarm_xds.operations import Operations
 from swarm_xds.pipeline import Build, Pipeline
 from swarm_xds.problem import Problem, Severity
 from swarm_xds.server import (
@@ -112,9 +114,12 @@ class App:
         self._on_published = on_published
         self._problems: frozenset[Problem] = frozenset()
         self.publisher = Publisher()
+        #: What is known of all this, to be asked.
+        self.record = Record(lambda: asyncio.get_running_loop().time(), time.time)
         observers: list[Observer] = [
             LogObserver(_log),
             Greeter(self.publisher),
+            self.record,
             *([] if observer is None else [observer]),
         ]
         self._server = XdsServer(
@@ -152,7 +157,7 @@ class App:
                 else:
                     swarm = reading
                 if swarm is not None and certificates is not None:
-                    self._serve(swarm, certificates, reading.cause)
+                    self._serve(swarm, certificates, reading)
 
     def _permitted(self, reading: CertificatesReading) -> CertificatesReading:
         """Return what may go out over this server of it."""
@@ -160,8 +165,8 @@ class App:
             return reading
         return replace(reading, certificates=without_keys(reading.certificates), problems=(*reading.problems, WITHHELD))
 
-    def _serve(self, swarm: Reading, certificates: CertificatesReading, cause: str) -> None:
-        """Build and publish."""
+    def _serve(self, swarm: Reading, certificates: CertificatesReading, reading: Reading | CertificatesReading) -> None:
+        """Build and publish; ``reading`` is the newer of the two."""
         first = self.publisher.latest is None
         started = time.perf_counter()
         problems = (*swarm.problems, *certificates.problems)
@@ -173,7 +178,15 @@ class App:
         if self._manager is not None and build.networks is not None:
             self._manager.want(build.networks, swarm.state)
         seconds = time.perf_counter() - started
-        self._tell(cause, build, changed, seconds)
+        self._tell(reading.cause, build, changed, seconds)
+        self.record.published(
+            swarm.state,
+            build,
+            cause=reading.cause,
+            resources=changed,
+            seconds=seconds,
+            noticed=reading.noticed if isinstance(reading, Reading) else None,
+        )
         self._on_published(Published(reading=swarm, build=build, changed=bool(changed), seconds=seconds))
         if first:
             # Nearly all that is alive now stays alive: else the collector goes through all of it at times, and a
@@ -223,15 +236,18 @@ async def serve(settings: Settings) -> None:
         manager = NetworkManager(find_endpoints(settings.docker_host), settings.network_timings)
     directory = CertificateDirectory(settings.certs) if settings.certs is not None else None
     obtaining = ObtainingSource(AcmeSource(settings.acme), directory) if settings.acme is not None else None
+    source = make_source(settings)
     app = App(
         settings,
-        make_source(settings),
+        source,
         certificates=directory if obtaining is None else obtaining,
         want=None if obtaining is None else obtaining.want,
         manager=manager,
     )
+    operations = Operations(settings, app.record, source, manager)
     await app.start()
     try:
+        await operations.start()
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(app.follow())
             if obtaining is not None:
@@ -239,6 +255,7 @@ async def serve(settings: Settings) -> None:
             if manager is not None:
                 tasks.create_task(manager.run())
     finally:
+        await operations.stop()
         await app.stop()
 
 

@@ -120,6 +120,13 @@ class Settings(BaseModel):
     max_connections: int = Field(
         10_000, ge=1, le=1_000_000, description="Limit of connections, of waiting and of open requests to one service."
     )
+    metrics_listen: str = Field(
+        "127.0.0.1:18001", description="Address and port of /metrics, /healthz and /readyz; empty: not served."
+    )
+    debug_listen: str = Field(
+        "127.0.0.1:18002",
+        description="Address and port of the debug API, which commands ask; empty: not served. Not encrypted yet.",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Lowest level that is logged.")
     log_format: Literal["console", "json"] = Field("console", description="For people (console) or programs (json).")
 
@@ -129,9 +136,11 @@ class Settings(BaseModel):
         """Take a comma-separated text for a list, as the environment has it."""
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
-    @field_validator("listen")
+    @field_validator("listen", "metrics_listen", "debug_listen")
     @classmethod
-    def _address(cls, value: str) -> str:
+    def _address(cls, value: str, info: ValidationInfo) -> str:
+        if not value and info.field_name != "listen":
+            return value
         host, separator, port = value.rpartition(":")
         if not separator or not host or not port.isdigit() or int(port) > 65_535:  # noqa: PLR2004
             raise ValueError("not an address and a port, such as 127.0.0.1:18000")

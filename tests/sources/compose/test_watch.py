@@ -226,3 +226,31 @@ async def test_a_folder_that_is_not_there_yet_is_waited_for(tmp_path: Path) -> N
     path.parent.mkdir()
     write(path, text())
     assert host(await first) == "a.example.org"
+
+
+async def test_a_file_that_cannot_be_read_stops_the_time_of_the_last_good_reading(tmp_path: Path) -> None:
+    """It goes on while nothing changes, and again when the file is mended; a reading has the time of its notice."""
+    path = tmp_path / "shop.yml"
+    path.write_text(text())
+    source = ComposeSource([path], {})
+    assert source.read_at is None
+    readings = source.readings()
+    now = asyncio.get_running_loop().time
+    async with asyncio.timeout(SECONDS):
+        first = await anext(readings)
+        at = source.read_at
+        assert at is not None
+        assert at == first.noticed <= now()
+        path.write_text("services: [")
+        while not (await anext(readings)).problems:
+            pass
+        stopped = source.read_at
+        following = asyncio.ensure_future(anext(readings))
+        await asyncio.wait({following}, timeout=0.6)  # longer than the source goes without a look
+        assert not following.done()
+        assert source.read_at == stopped
+        path.write_text(text("b.example.org"))
+        assert host(await following) == "b.example.org"
+        assert source.read_at is not None
+        assert stopped is not None
+        assert source.read_at > stopped

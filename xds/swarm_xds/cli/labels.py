@@ -35,7 +35,7 @@ def labels(
 ) -> None:
     """Print every label key: what it does, its default, an example, and whether it is served yet."""
     if markdown:
-        typer.echo(_page(), nl=False)
+        typer.echo(page(), nl=False)
         return
     key_column = Column("key", overflow="fold")
     table = Table(key_column, "what it does", "default", "example", "served", show_lines=False)
@@ -50,7 +50,8 @@ def labels(
     Console(highlight=False).print(table)
 
 
-def _page() -> str:
+def page() -> str:
+    """Return the page of the documentation."""
     now = [key for key in keys.TABLE if key.due is Due.NOW]
     later = [key for key in keys.TABLE if key.due is not Due.NOW]
     lines = [

@@ -2,7 +2,23 @@
 
 import typer
 
-from swarm_xds.cli import bootstrap, demo, labels, networks, pki, serve, translate, uninstall
+from swarm_xds.cli import (
+    bootstrap,
+    demo,
+    labels,
+    migrate,
+    networks,
+    pki,
+    plan,
+    reference,
+    serve,
+    translate,
+    uninstall,
+    validate,
+)
+from swarm_xds.cli.ask import commands, contexts
+
+_ASK = "Ask a running control plane"
 
 app = typer.Typer(
     name="swarm-xds",
@@ -20,6 +36,13 @@ app.command("networks", epilog=networks.EXAMPLES)(networks.networks)
 app.command("uninstall", epilog=uninstall.EXAMPLES)(uninstall.uninstall)
 app.add_typer(pki.app)
 app.command("bootstrap", epilog=bootstrap.EXAMPLES)(bootstrap.bootstrap)
+app.command("validate", epilog=validate.EXAMPLES)(validate.validate)
+app.command("migrate", epilog=migrate.EXAMPLES)(migrate.migrate)
+app.command("reference", hidden=True)(reference.reference)
+app.command("plan", epilog=plan.EXAMPLES, rich_help_panel=_ASK)(plan.plan)
+for command, examples in commands.COMMANDS.items():
+    app.command(epilog=f"Examples:\n\n{examples}", rich_help_panel=_ASK)(command)
+app.add_typer(contexts.app, name="context", rich_help_panel=_ASK)
 
 
 def run() -> None:

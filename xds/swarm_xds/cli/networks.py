@@ -1,4 +1,7 @@
-"""``swarm-xds networks``: how each routed network is reached, what that takes and what is next; nothing is written."""
+"""``swarm-xds networks``: how each routed network is reached, what that takes and what is next; nothing is written.
+
+With ``--plan`` it reads the swarm itself; without, it asks a running control plane.
+"""
 
 import asyncio
 import os
@@ -12,6 +15,9 @@ from rich.table import Column, Table
 
 from swarm_xds import log
 from swarm_xds.app import make_source
+from swarm_xds.cli.ask import commands
+from swarm_xds.cli.ask.client import Address, Context
+from swarm_xds.cli.ask.show import Output, Style
 from swarm_xds.cli.output import Format, failed, tell, write, wrong_use
 from swarm_xds.networks.decision import Decision, Step
 from swarm_xds.networks.manager import NetworkManager
@@ -25,6 +31,8 @@ from swarm_xds.swarm.marks import RELAY_FLEET_LABEL, RELAY_LABEL
 
 EXAMPLES = """Examples:
 
+swarm-xds networks
+
 swarm-xds networks --plan
 
 DOCKER_HOST=tcp://manager:2376 swarm-xds networks --plan --format json"""
@@ -33,14 +41,20 @@ _SECONDS = 10.0
 
 
 def networks(
-    plan: Annotated[bool, typer.Option("--plan", help="Print the plan without doing it.")] = False,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Read the swarm and print the plan, without a control plane.")
+    ] = False,
     docker_host: Annotated[str | None, typer.Option(help="Swarm manager.", show_default="DOCKER_HOST")] = None,
     config: Annotated[Path | None, typer.Option(help="YAML file with settings.")] = None,
     style: Annotated[Format | None, typer.Option("--format", help="For programs.", show_default="a table")] = None,
+    output: Output = Style.TABLE,
+    context: Context = "",
+    address: Address = "",
 ) -> None:
     """Print how the fleets reach each routed network, what this takes, and what a control plane would do now."""
     if not plan:
-        wrong_use("say what to print: swarm-xds networks --plan")
+        commands.networks(output if style is None else Style(style), context, address)
+        return
     log.configure("warning", "console")
     given = {"source": "docker", "manage_networks": True} | ({"docker_host": docker_host} if docker_host else {})
     try:

@@ -62,7 +62,7 @@ def _still_served(service: str, route: RouteIntent) -> Problem:
     hosts = ", ".join(sorted({*route.hosts, *route.tls_hosts})) or "its redirects"
     return Problem(
         severity=Severity.WARNING,
-        kind=Kind.BAD_VALUE,
+        kind=Kind.LAST_GOOD,
         service=service,
         reason=f"{what} for {hosts} is still served in its last accepted form",
         cure="mend the label that the other problem names",

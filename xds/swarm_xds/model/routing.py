@@ -202,6 +202,22 @@ class Fleet:
         return None if claimed else self.default_certificate
 
     @property
+    def served(self) -> tuple[tuple[str, VirtualHost], ...]:
+        """Every host and how it is asked for: ``http``, ``https``, or ``tls`` where the tasks end it."""
+        passed = (
+            VirtualHost(
+                host=each.host,
+                routes=(Route(path="/", action=Forward(backends=each.backends), services=each.services),),
+            )
+            for each in self.passthroughs
+        )
+        return (
+            *(("http", each) for each in self.virtual_hosts),
+            *(("https", each.virtual_host) for each in self.secure_hosts),
+            *(("tls", each) for each in passed),
+        )
+
+    @property
     def hosts(self) -> frozenset[str]:
         """Every host that somebody claims, however it is served."""
         return frozenset(

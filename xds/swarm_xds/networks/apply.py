@@ -5,6 +5,7 @@ why a step is due.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
 
 import structlog
@@ -26,12 +27,14 @@ class Applier:
 
     Attributes:
         made: Names of relays that are there, or may be, without anybody having looked since.
+        operations: How many steps of each action were taken, and how many failed.
     """
 
     def __init__(self, timings: NetworkTimings) -> None:
         self._troubles = Troubles(timings)
         self._stuck: frozenset[tuple[str, str]] = frozenset()
         self.made: frozenset[str] = frozenset()
+        self.operations: Counter[tuple[Action, bool]] = Counter()
 
     @property
     def next_at(self) -> float | None:
@@ -101,6 +104,7 @@ class Applier:
             self._note(step)
             self._troubles.over(step.subject)
             if done:
+                self.operations[step.action, True] += 1
                 _tell(step)
         return acted
 
@@ -117,6 +121,7 @@ class Applier:
             self.made |= {step.name}
 
     def _failed(self, step: Step, error: EngineError) -> None:
+        self.operations[step.action, False] += 1
         first, attempt = self._troubles.failed(step.subject, _now())
         log = _log.warning if first else _log.debug
         log("network.failed", **_about(step), action=str(step.action), error=error.reason, attempt=attempt)

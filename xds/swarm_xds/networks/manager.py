@@ -9,7 +9,7 @@ be stopped at any time, and any number of them may run at once.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -97,6 +97,11 @@ class NetworkManager:
         self._applier = Applier(self._timings)
         #: What the last look led to.
         self.latest: Decision | None = None
+
+    @property
+    def operations(self) -> Mapping[tuple[Action, bool], int]:
+        """How many steps of each action were taken (True) and failed (False)."""
+        return self._applier.operations
 
     def want(self, plan: NetworkPlan, state: SwarmState) -> None:
         """Take a new plan and the state that it was made from; the swarm follows in the background."""

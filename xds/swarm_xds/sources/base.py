@@ -1,7 +1,7 @@
 """The protocol that every source keeps."""
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from swarm_xds.problem import Problem
@@ -16,15 +16,25 @@ class Reading:
         state: Everything that the source sees. Never partial: a source that could not read yields nothing.
         problems: What the source itself found wrong, e.g. a stack file that does not parse.
         cause: What made the source read, for the log: ``"service web updated"``, ``"resync"``.
+        noticed: When the source noticed that something had changed, on the event loop's clock; None if it did not note.
     """
 
     state: SwarmState
     problems: tuple[Problem, ...] = ()
     cause: str = ""
+    noticed: float | None = field(default=None, compare=False)
 
 
 class Source(Protocol):
     """Something that can be read again and again."""
+
+    @property
+    def read_at(self) -> float | None:
+        """When all that it reads was last found readable, on the event loop's clock; None until the first time.
+
+        It goes on while nothing changes, so that its age tells for how long the source has been away or broken.
+        """
+        ...
 
     def readings(self) -> AsyncIterator[Reading]:
         """Yield a first complete reading, then one whenever something changed.

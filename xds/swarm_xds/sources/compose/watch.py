@@ -32,6 +32,13 @@ class ComposeSource:
         self._environ = dict(environ)
         self._contents: dict[Path, bytes | str] = {}
         self._files: dict[Path, StackFile] = {}
+        self._broken: set[Path] = set()
+        self._read_at: float | None = None
+
+    @property
+    def read_at(self) -> float | None:
+        """When all files were last looked at and could be read."""
+        return self._read_at
 
     def read(self) -> Reading | None:
         """Look at every file; return the reading if one of them is not as it was, else None."""
@@ -51,13 +58,16 @@ class ComposeSource:
         while True:
             try:
                 async for _ in self._looks():
+                    noticed = asyncio.get_running_loop().time()
                     reading = await asyncio.to_thread(self.read)
+                    if not self._broken:
+                        self._read_at = noticed
                     if reading is None:
                         continue
                     if self.unread:
                         self._tell_waiting()
                     else:
-                        yield reading
+                        yield replace(reading, noticed=noticed)
             except (OSError, RuntimeError, ValueError) as error:
                 _log.warning("compose.unwatched", error=str(error), retry_seconds=_RETRY_SECONDS)
                 await asyncio.sleep(_RETRY_SECONDS)
@@ -95,6 +105,7 @@ class ComposeSource:
             file = read(path, content, self._environ)
         else:
             file = StackFile(whole=False, problems=(bad_file(str(path), content),))
+        (self._broken.discard if file.whole else self._broken.add)(path)
         last = self._files.get(path)
         if not file.whole and last is not None:
             file = replace(last, problems=file.problems)

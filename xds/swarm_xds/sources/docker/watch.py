@@ -9,6 +9,7 @@ session has read everything anew.
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Coroutine, Iterable, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from swarm_xds.sources.base import Reading
@@ -52,6 +53,12 @@ class DockerSource:
         self._fleet_networks = fleet_networks
         self._default_fleet = default_fleet
         self._timings = timings or Timings()
+        self._read_at: float | None = None
+
+    @property
+    def read_at(self) -> float | None:
+        """When a manager last answered all that it was asked."""
+        return self._read_at
 
     async def readings(self) -> AsyncGenerator[Reading, None]:
         """Yield a first complete reading, then one whenever something changed. It never ends by itself."""
@@ -63,8 +70,9 @@ class DockerSource:
                 await session.open()
                 outage.over()
                 while True:
+                    self._read_at = asyncio.get_running_loop().time()
                     if reading := view.reading(session.cause):
-                        yield reading
+                        yield replace(reading, noticed=session.noticed)
                     await session.step()
             except EngineError as error:
                 outage.failed(error)
@@ -118,6 +126,7 @@ class _Session:
         self._engine: Engine | None = None
         self._stream: EventStream | None = None
         self.cause = "start"
+        self.noticed = self._now()
 
     @property
     def engine(self) -> Engine:
@@ -139,6 +148,7 @@ class _Session:
     async def step(self) -> None:
         """Wait until something is to be read, and read it."""
         events, lost = await self._inbox.take(self._pacing.delay(self._now()))
+        self.noticed = self._now()
         if lost or len({event.id for event in events}) > _MANY:
             self._pacing.resync_soon()
         if self._pacing.resync_due(self._now()):

@@ -1,0 +1,87 @@
+"""What a deployment would change."""
+
+from support.story import NETWORK, service, state
+from swarm_xds.debug.preview import Planned, Preview, What, preview
+from swarm_xds.model import EdgeOptions
+from swarm_xds.pipeline import Pipeline
+from swarm_xds.swarm import Service
+
+
+def plan(*there: Service, stacks: tuple[str, ...] = (), planned: tuple[Planned, ...] = ()) -> Preview:
+    """Plan on a swarm of some services."""
+    return preview(state(*there), planned, stacks, Pipeline(EdgeOptions(), "default"))
+
+
+def would(name: str = "shop_web", *, networks: tuple[str, ...] = (NETWORK.name,), **labels: str) -> Planned:
+    """Return a service as it would be."""
+    given = {"hosts": "shop.example.org", "port": "80"} | labels
+    return Planned(
+        name=name,
+        stack="shop",
+        labels=tuple((f"com.docker.lb.{key}", value) for key, value in given.items()),
+        networks=networks,
+    )
+
+
+def told(found: Preview) -> list[tuple[What, str, str, str]]:
+    """Return the changes without their fleet."""
+    return [(each.what, each.name, each.before, each.after) for each in found.changes]
+
+
+def test_a_new_service_comes() -> None:
+    """With its route and cluster; nobody else is touched."""
+    found = plan(service("web"), planned=(would(),))
+    assert told(found) == [
+        (What.CLUSTER, "shop_web", "", "port 80 on edge"),
+        (What.ROUTE, "shop.example.org/", "", "to shop_web"),
+    ]
+    assert not found.new
+
+
+def test_nothing_changes_for_the_same() -> None:
+    """Not even by the order of labels."""
+    same = Planned(name="web", labels=service("web").labels, networks=(NETWORK.name,))
+    assert told(plan(service("web", tasks=2), planned=(same,))) == []
+
+
+def test_a_port_and_a_host_change() -> None:
+    """Each is said as it was and as it would be."""
+    changed = would("web", hosts="new.example.org", port="81")
+    assert told(plan(service("web"), planned=(changed,))) == [
+        (What.CLUSTER, "web", "port 80 on edge", "port 81 on edge"),
+        (What.ROUTE, "new.example.org/", "", "to web"),
+        (What.ROUTE, "web.example.org/", "to web", ""),
+    ]
+
+
+def test_a_service_that_is_not_in_its_stack_any_more_goes() -> None:
+    """If the whole stack is given, as `docker stack deploy --prune` takes it."""
+    there = Service(id="x", name="shop_old", stack="shop", labels=service("old").labels, network_ids=(NETWORK.id,))
+    assert ("old.example.org/", "to shop_old", "") in [each[1:] for each in told(plan(there, stacks=("shop",)))]
+    assert told(plan(there)) == []
+
+
+def test_a_host_that_others_claim_is_shared_and_told() -> None:
+    """A new service is the youngest, and has no task yet."""
+    found = plan(service("web"), planned=(would(hosts="web.example.org", context_root="/"),))
+    assert (What.ROUTE, "web.example.org/", "to web", "to shop_web 0%, web 100%") in told(found)
+
+
+def test_a_new_service_is_younger_than_all_others() -> None:
+    """Whatever its name: what can hold only once stays as it is."""
+    found = plan(service("web"), planned=(would("a_new", hosts="web.example.org", ip_hash="true"),))
+    assert [(each.service, "older service web" in each.reason) for each in found.new] == [("a_new", True)]
+
+
+def test_problems_come_and_go() -> None:
+    """A bad value keeps the route as it is, and says so."""
+    found = plan(service("web", prot="1"), planned=(would("web", hosts="web.example.org", port="eighty"),))
+    assert [each.label for each in found.gone] == ["com.docker.lb.prot"]
+    assert [each.label for each in found.new] == ["com.docker.lb.port", ""]
+    assert told(found) == [(What.CLUSTER, "web", "port 80 on edge", "in its last accepted form")]
+
+
+def test_a_network_that_is_not_there_yet_is_the_new_stacks_own() -> None:
+    """The fleet does not stand on it, which is a problem that would come."""
+    found = plan(planned=(would(networks=("shop_front",)),))
+    assert any("shop_front" in each.reason for each in found.new)

@@ -1,0 +1,278 @@
+"""The methods of the debug API: a question in, a view of what is known out."""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+import grpc
+import idna
+
+from swarm_xds.debug import views
+from swarm_xds.debug.preview import Planned, preview
+from swarm_xds.debug.v1 import debug_pb2 as pb
+from swarm_xds.debug.v1 import debug_pb2_grpc
+from swarm_xds.explain import Facts, Question, explain
+from swarm_xds.networks.decision import Decision
+from swarm_xds.observe import Answered, DifferenceKind, Event, Joined, Left, Published, Record, Refused, Situation
+from swarm_xds.pipeline import Pipeline
+from swarm_xds.swarm import PublishedPort, PublishMode
+
+NAME = pb.DESCRIPTOR.services_by_name["Debug"].full_name
+Context = Any  # grpc.aio.ServicerContext, whose type parameters differ in each method
+
+#: Events that are kept for a client of ``Watch`` that is too slow for them.
+_KEPT = 1024
+_DIFFERENCES = {
+    DifferenceKind.MISSING: pb.Difference.KIND_MISSING,
+    DifferenceKind.OTHER: pb.Difference.KIND_OTHER,
+    DifferenceKind.EXTRA: pb.Difference.KIND_EXTRA,
+    DifferenceKind.UNKNOWN: pb.Difference.KIND_UNKNOWN,
+}
+_NODE_EVENTS = {
+    Joined: pb.NodeEvent.KIND_JOINED,
+    Left: pb.NodeEvent.KIND_LEFT,
+    Refused: pb.NodeEvent.KIND_REFUSED,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Probe:
+    """What is asked beside the record.
+
+    Attributes:
+        pipeline: Makes a pipeline like the one that serves, which has built nothing yet.
+        decision: What the network manager is about to do; None where it does nothing.
+        reading_age: Seconds since the source was last read well; None if it never was.
+        reading_limit: Age in seconds from which on the source counts as away.
+        unknown_host_status: What a host that nobody claims is answered.
+        wall: Seconds since the epoch.
+    """
+
+    pipeline: Callable[[], Pipeline]
+    decision: Callable[[], Decision | None]
+    reading_age: Callable[[], float | None]
+    reading_limit: float
+    unknown_host_status: int
+    wall: Callable[[], float]
+
+
+class Debug(debug_pb2_grpc.DebugServicer):
+    """The service."""
+
+    def __init__(self, record: Record, probe: Probe) -> None:
+        self._record = record
+        self._probe = probe
+        self._planning = asyncio.Lock()
+
+    async def ListRoutes(self, request: pb.ListRoutesRequest, context: Context) -> pb.ListRoutesResponse:
+        """See the API's definition, as for all methods."""
+        model = (await self._situation(context)).build.model
+        fleets = [fleet for fleet in model.fleets if request.fleet in {"", fleet.name}]
+        return pb.ListRoutesResponse(routes=views.routes(fleets))
+
+    async def ListServices(self, _: pb.ListServicesRequest, context: Context) -> pb.ListServicesResponse:
+        """All services."""
+        return pb.ListServicesResponse(services=views.services(await self._situation(context)))
+
+    async def ListProblems(self, request: pb.ListProblemsRequest, context: Context) -> pb.ListProblemsResponse:
+        """All problems."""
+        found = (await self._situation(context)).build.problems
+        return pb.ListProblemsResponse(problems=views.problems(found, request.at_least, request.service))
+
+    async def ListNodes(self, request: pb.ListNodesRequest, _: Context) -> pb.ListNodesResponse:
+        """All proxies."""
+        members = [each for each in self._record.members if request.fleet in {"", each.fleet}]
+        return pb.ListNodesResponse(nodes=[views.node(member) for member in members])
+
+    async def ListNetworks(self, _: pb.ListNetworksRequest, context: Context) -> pb.ListNetworksResponse:
+        """All networks that are routed to."""
+        return views.networks(await self._situation(context), self._probe.decision())
+
+    async def GetSnapshot(self, request: pb.GetSnapshotRequest, context: Context) -> pb.GetSnapshotResponse:
+        """A fleet's resources."""
+        snapshots = (await self._situation(context)).build.snapshots
+        fleet = request.fleet or snapshots.default
+        if fleet not in snapshots.fleets:
+            known = ", ".join(sorted(snapshots.fleets))
+            await context.abort(grpc.StatusCode.NOT_FOUND, f"no service names fleet {fleet}; there are {known}")
+        # Redaction takes every resource apart.
+        return await asyncio.to_thread(views.snapshot, fleet, snapshots.of(fleet), request.type_url)
+
+    async def Diff(self, request: pb.DiffRequest, context: Context) -> pb.DiffResponse:
+        """What proxies do not have."""
+        await self._situation(context)
+        return pb.DiffResponse(
+            differences=[
+                pb.Difference(
+                    fleet=each.fleet,
+                    node=each.node,
+                    type_url=each.type_url,
+                    name=each.name,
+                    kind=_DIFFERENCES[each.kind],
+                    refused=each.refused,
+                )
+                for each in self._record.differences(request.fleet, request.node)
+            ]
+        )
+
+    async def Explain(self, request: pb.ExplainRequest, context: Context) -> pb.ExplainResponse:
+        """Why a request reaches what it reaches."""
+        situation = await self._situation(context)
+        try:
+            question = _question(request)
+        except ValueError as error:
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+        decision, probe = self._probe.decision(), self._probe
+        facts = Facts(
+            state=situation.state,
+            build=situation.build,
+            members=self._record.members,
+            unknown_host_status=probe.unknown_host_status,
+            waiting={(each.step.fleet, each.step.network): each.reason for each in decision.later} if decision else {},
+            reading_age=probe.reading_age(),
+            reading_limit=probe.reading_limit,
+            now=probe.wall(),
+        )
+        return views.explanation(explain(question, facts))
+
+    async def Plan(self, request: pb.PlanRequest, context: Context) -> pb.PlanResponse:
+        """What a deployment would change."""
+        state = (await self._situation(context)).state
+        planned = [_planned(each) for each in request.services]
+        # It builds everything twice, which for a large swarm would hold up the streams; one at a time is enough.
+        async with self._planning:
+            found = await asyncio.to_thread(preview, state, planned, list(request.stacks), self._probe.pipeline())
+        response = pb.PlanResponse(
+            problems_new=[views.problem(each) for each in found.new],
+            problems_gone=[views.problem(each) for each in found.gone],
+        )
+        for each in found.changes:
+            action = pb.PlannedChange.ACTION_CHANGE
+            if not each.before:
+                action = pb.PlannedChange.ACTION_ADD
+            elif not each.after:
+                action = pb.PlannedChange.ACTION_REMOVE
+            response.changes.add(
+                action=action,
+                what=str(each.what),
+                fleet=each.fleet,
+                name=each.name,
+                before=each.before,
+                after=each.after,
+            )
+        return response
+
+    async def Watch(self, request: pb.WatchRequest, context: Context) -> AsyncIterator[pb.WatchResponse]:
+        """What happens."""
+        inbox = _Inbox()
+        end = self._record.listen(inbox.put)
+        try:
+            await context.send_initial_metadata(())
+            for change in self._record.changes[-request.last :] if request.last else ():
+                yield pb.WatchResponse(at=views.timestamp(change.at), change=views.change(change))
+            while True:
+                events, lost = await inbox.take()
+                now = views.timestamp(self._probe.wall())
+                if lost:
+                    yield pb.WatchResponse(at=now, lost=lost)
+                for event in events:
+                    if isinstance(event, Published | Answered):
+                        yield pb.WatchResponse(at=now, change=views.change(event.change))
+                    elif isinstance(event, Joined | Left | Refused):
+                        yield pb.WatchResponse(at=now, node=_node_event(event))
+        finally:
+            end()
+
+    async def _situation(self, context: Context) -> Situation:
+        situation = self._record.situation
+        if situation is None:
+            await context.abort(grpc.StatusCode.UNAVAILABLE, "nothing was read yet")
+        assert situation is not None, "abort raises"  # noqa: S101 - for the type checker
+        return situation
+
+
+class _Inbox:
+    """Events for one client; the oldest are dropped if it does not take them."""
+
+    def __init__(self) -> None:
+        self._events: deque[Event] = deque()
+        self._lost = 0
+        self._arrived = asyncio.Event()
+
+    def put(self, event: Event) -> None:
+        if len(self._events) == _KEPT:
+            self._events.popleft()
+            self._lost += 1
+        self._events.append(event)
+        self._arrived.set()
+
+    async def take(self) -> tuple[list[Event], int]:
+        await self._arrived.wait()
+        self._arrived.clear()
+        events, lost = list(self._events), self._lost
+        self._events.clear()
+        self._lost = 0
+        return events, lost
+
+
+def _question(request: pb.ExplainRequest) -> Question:
+    """Return what is asked.
+
+    Raises:
+        ValueError: The URL is none.
+    """
+    url = request.url if "://" in request.url else f"http://{request.url}"
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable or not parts.hostname:
+        raise ValueError(f'"{request.url}" is no URL of http or https, such as http://app.example.org/path')
+    return Question(
+        scheme=parts.scheme,
+        host=_ascii(parts.hostname),
+        path=parts.path or "/",
+        method=request.method or "GET",
+        headers=tuple(sorted(request.headers.items())),
+        fleet=request.fleet,
+    )
+
+
+def _ascii(host: str) -> str:
+    """Return a host name as it goes over the wire; one that is no name at all as it is."""
+    try:
+        return idna.encode(host, uts46=True).decode("ascii")
+    except idna.IDNAError:
+        return host
+
+
+def _planned(service: pb.PlannedService) -> Planned:
+    ports = [
+        PublishedPort(
+            target=port.target,
+            published=port.published,
+            mode=PublishMode.HOST if port.host_mode else PublishMode.INGRESS,
+        )
+        for port in service.ports
+    ]
+    return Planned(
+        name=service.name,
+        stack=service.stack,
+        labels=tuple(sorted(service.labels.items())),
+        networks=tuple(service.networks),
+        ports=tuple(sorted(ports)),
+    )
+
+
+def _node_event(event: Joined | Left | Refused) -> pb.NodeEvent:
+    message = pb.NodeEvent(kind=_NODE_EVENTS[type(event)], fleet=event.fleet, node=event.node)
+    if isinstance(event, Refused):
+        message.type_url = event.type_url
+        message.refusal.CopyFrom(views.refusal(event.refusal))
+    else:
+        message.address = event.address
+    return message

@@ -1,0 +1,224 @@
+"""The way of a request, from the fleet to the proxies."""
+
+from dataclasses import dataclass, replace
+
+from swarm_xds.explain.backends import Way, backend_steps
+from swarm_xds.explain.match import below, find_host, find_route
+from swarm_xds.explain.missing import missing_host, missing_path, passed_over
+from swarm_xds.explain.proxies import proxy_steps
+from swarm_xds.explain.values import (
+    Explanation,
+    Facts,
+    Outcome,
+    Question,
+    Step,
+    Subject,
+    Verdict,
+    broken,
+    note,
+    ok,
+    told,
+)
+from swarm_xds.labels.intent import ANY_HOST
+from swarm_xds.model import Fleet, Forward, RedirectTo, RedirectToHttps, Route, VirtualHost
+from swarm_xds.problem import Kind, Problem, Severity
+
+
+def explain(question: Question, facts: Facts) -> Explanation:
+    """Return what becomes of a request and why."""
+    model = facts.build.model
+    name = question.fleet or model.default_fleet
+    question = replace(question, fleet=name, host=question.host.lower().rstrip("."))
+    before = _source(facts)
+    fleet = next((each for each in model.fleets if each.name == name), None)
+    if fleet is None:
+        known = ", ".join(each.name for each in model.fleets)
+        step = broken(Subject.FLEET, f"no service names fleet {name}", f"ask for one of: {known}")
+        return _unknown(question, facts, [*before, step])
+    secure = question.scheme == "https"
+    hosts = [(scheme, host) for scheme, host in fleet.served if (scheme != "http") is secure]
+    host = find_host(question.host, (host for _, host in hosts))
+    if host is None and secure:
+        return _without_certificate(question, facts, fleet, before)
+    if host is None:
+        return _unknown(question, facts, [*before, *missing_host(question, facts)])
+    steps = [*before, _host_step(question, host)]
+    if ("tls", host) in hosts:
+        text = "its TLS goes to the tasks as it comes: no edge sees the path or has a certificate for it"
+        steps.append(note(Subject.HOST, text))
+    if host.host == ANY_HOST:
+        steps += passed_over(question, facts)
+    route = find_route(question.path, host.routes)
+    if route is None:
+        return _unknown(question, facts, [*steps, *missing_path(question, host, facts)])
+    steps += _route_steps(question, host, route, facts)
+    if isinstance(route.action, RedirectTo | RedirectToHttps):
+        answer = f"308 to https://{question.host}{question.path}"
+        if isinstance(route.action, RedirectTo):
+            answer = f"302 to {_target(question, route, route.action)}"
+        ending = _ending(facts, fleet, host, (), Outcome.REDIRECTED)
+        return _concluded(replace(ending, answer=answer, steps=(*steps, *ending.steps), service=route.services[0]))
+    return _forwarded(question, facts, _Found(fleet, host, route, route.action), steps)
+
+
+def _without_certificate(question: Question, facts: Facts, fleet: Fleet, before: list[Step]) -> Explanation:
+    """Return why a host is not served over TLS: nobody has a certificate for it, or nobody claims it at all."""
+    plain = find_host(question.host, fleet.virtual_hosts)
+    if plain is None:
+        return _unknown(question, facts, [*before, *missing_host(question, facts)])
+    services = sorted({service for route in plain.routes for service in route.services})
+    steps = [
+        _problem_step(problem, Subject.LABEL if problem.label else Subject.SERVICE)
+        for problem in facts.build.problems
+        if problem.service in services and problem.severity > Severity.INFO and problem.kind not in _OF_NETWORKS
+    ]
+    step = broken(
+        Subject.HOST,
+        f"{plain.host} has no certificate that can be served, so that TLS for it is refused",
+        "name one in the label ssl_cert, or put one for it into the directory of certificates",
+    )
+    answer = "the TLS handshake is refused"
+    return Explanation(outcome=Outcome.NOT_SERVED, answer=answer, steps=(*before, *steps, step))
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What a request falls to."""
+
+    fleet: Fleet
+    host: VirtualHost
+    route: Route
+    forward: Forward
+
+
+def _forwarded(question: Question, facts: Facts, found: _Found, steps: list[Step]) -> Explanation:
+    route, forward = found.route, found.forward
+    backends = {backend.name: backend for backend in found.fleet.backends}
+    ways: list[Way] = []
+    for share in forward.backends:
+        way = backend_steps(question, backends[share.backend], facts)
+        ways.append(way)
+        steps += way.steps
+    if len(ways) > 1:
+        steps.append(_shares(forward))
+    endpoints = tuple(sorted({endpoint for way in ways for endpoint in way.endpoints}))
+    if not endpoints:
+        outcome = Outcome.UNAVAILABLE
+    else:
+        outcome = Outcome.FORWARDED
+        # What one of several services lacks is no trouble of the request's as long as another has it.
+        steps = [replace(each, verdict=Verdict.NOTE) if each.verdict is Verdict.BROKEN else each for each in steps]
+    ending = _ending(facts, found.fleet, found.host, tuple(share.backend for share in forward.backends), outcome)
+    services = ", ".join(route.services)
+    if outcome is Outcome.UNAVAILABLE:
+        answer = f"503 with Retry-After: nothing of {services} can be reached"
+    else:
+        count = f"{len(endpoints)} endpoint{'s' if len(endpoints) > 1 else ''}"
+        answer = f"{question.method} goes to {services}, by {count}"
+        if forward.strip_prefix:
+            answer += f", as {_stripped(question.path, route.path)}"
+    return _concluded(
+        replace(ending, answer=answer, steps=(*steps, *ending.steps), service=route.services[0], endpoints=endpoints)
+    )
+
+
+def _ending(facts: Facts, fleet: Fleet, host: VirtualHost, backends: tuple[str, ...], outcome: Outcome) -> Explanation:
+    """Return what the proxies say; the outcome is as given unless none of them serves it."""
+    steps = proxy_steps(facts, fleet.name, host.host, backends)
+    if any(step.verdict is Verdict.BROKEN for step in steps) and outcome is not Outcome.UNAVAILABLE:
+        outcome = Outcome.NOT_SERVED
+    return Explanation(outcome=outcome, answer="", steps=tuple(steps))
+
+
+def _concluded(explanation: Explanation) -> Explanation:
+    if explanation.outcome is Outcome.NOT_SERVED and explanation.cause is not None:
+        return replace(explanation, answer=f"{explanation.answer}, but not yet everywhere")
+    return explanation
+
+
+def _unknown(question: Question, facts: Facts, steps: list[Step]) -> Explanation:
+    status = facts.unknown_host_status
+    steps += proxy_steps(facts, question.fleet, "", ())
+    return Explanation(
+        outcome=Outcome.UNKNOWN_HOST,
+        answer=f"{status}: nobody claims {question.host}{question.path}",
+        steps=tuple(steps),
+    )
+
+
+def _source(facts: Facts) -> list[Step]:
+    steps = []
+    if facts.reading_age is not None and facts.reading_age > facts.reading_limit:
+        text = f"the swarm was last read well {facts.reading_age:.0f} s ago, so all of this may be old"
+        steps.append(note(Subject.SOURCE, text, cure="see why it cannot be read"))
+    everything = [each for each in facts.build.problems if not each.service and each.severity is Severity.ERROR]
+    for problem in everything:
+        text = f"{problem.source}: {problem.reason}" if problem.source else problem.reason
+        steps.append(note(Subject.SOURCE, text, cure=problem.cure))
+    return steps
+
+
+def _host_step(question: Question, host: VirtualHost) -> Step:
+    if host.host == question.host:
+        text = f"{host.host} is claimed"
+    elif host.host == ANY_HOST:
+        text = f"nobody claims {question.host}, so it falls to the default backend"
+    else:
+        text = f"{question.host} falls to the wildcard {host.host}"
+    return ok(Subject.HOST, text)
+
+
+def _route_steps(question: Question, host: VirtualHost, route: Route, facts: Facts) -> list[Step]:
+    place = f"{host.host}{route.path}"
+    text = f"{question.path} is below {route.path}, the longest prefix of {len(host.routes)} on this host"
+    if len(host.routes) == 1:
+        text = f"{place} is the only route of this host"
+    steps = [ok(Subject.ROUTE, text)]
+    near = [
+        each.path for each in host.routes if question.path.startswith(each.path) and not below(question.path, each.path)
+    ]
+    if near:
+        text = f"{question.path} is not below {near[0]}: prefixes match whole segments"
+        steps.append(note(Subject.ROUTE, text, cure=f"ask for {near[0]}/…"))
+    steps += [
+        _problem_step(problem, Subject.ROUTE)
+        for problem in facts.build.problems
+        if problem.kind is Kind.CONFLICT and place in problem.reason.split()
+    ]
+    for service in route.services:
+        steps += [
+            _problem_step(problem, Subject.LABEL if problem.label else Subject.SERVICE)
+            for problem in facts.build.problems
+            if problem.service == service
+            and problem.kind is not Kind.CONFLICT
+            and problem.severity > Severity.INFO
+            and problem.kind not in _OF_NETWORKS
+        ]
+    return steps
+
+
+#: Told again, with more to say, by the steps of the backend.
+_OF_NETWORKS = frozenset({Kind.UNREACHABLE_NETWORK})
+
+
+def _problem_step(problem: Problem, subject: Subject) -> Step:
+    return note(subject, told(problem), problem.cure)
+
+
+def _shares(forward: Forward) -> Step:
+    total = sum(share.weight for share in forward.backends)
+    parts = ", ".join(f"{share.backend} {share.weight / total:.0%}" for share in forward.backends)
+    return ok(Subject.ROUTE, f"the traffic is shared: {parts}")
+
+
+def _target(question: Question, route: Route, action: RedirectTo) -> str:
+    port = f":{action.port}" if action.port else ""
+    path = question.path
+    if action.path:
+        rest = path[len(route.path.rstrip("/")) :]
+        path = f"{action.path.rstrip('/')}{rest}" or "/"
+    return f"{action.scheme}://{action.host}{port}{path}"
+
+
+def _stripped(path: str, prefix: str) -> str:
+    return f"/{path[len(prefix) :].lstrip('/')}"

@@ -1,0 +1,83 @@
+"""What operators ask: the endpoints beside the xDS server, made from the settings.
+
+In: ``Settings``, the ``Record`` and the parts that can be asked. Out: listening endpoints. It belongs to the
+composition root and decides nothing.
+"""
+
+import asyncio
+import time
+
+import structlog
+
+from swarm_xds.debug.server import DebugServer
+from swarm_xds.debug.service import Probe as DebugProbe
+from swarm_xds.metrics import Metrics, MetricsServer, Probe
+from swarm_xds.networks.decision import Decision
+from swarm_xds.networks.manager import NetworkManager
+from swarm_xds.observe import Record
+from swarm_xds.pipeline import Pipeline
+from swarm_xds.settings import Settings
+from swarm_xds.sources import Source
+
+_log = structlog.get_logger("swarm_xds")
+#: Seconds without a good reading from which on a source counts as away, and as many of its full readings.
+_AWAY_SECONDS, _AWAY_READINGS = 60.0, 3.0
+
+
+class Operations:
+    """The endpoints for operators of one control plane."""
+
+    def __init__(self, settings: Settings, record: Record, source: Source, manager: NetworkManager | None) -> None:
+        self._source = source
+        self._manager = manager
+        limit = max(_AWAY_SECONDS, _AWAY_READINGS * settings.resync_seconds)
+        probe = Probe(
+            reading_age=self._reading_age,
+            reading_limit=limit,
+            operations=self._network_operations,
+            steps_waiting=self._steps_waiting,
+        )
+        metrics = Metrics(record, probe)
+        self._metrics = MetricsServer(metrics, settings.metrics_listen) if settings.metrics_listen else None
+        asked = DebugProbe(
+            pipeline=lambda: Pipeline(settings.edge, settings.default_fleet, settings.networks),
+            decision=self._decision,
+            reading_age=self._reading_age,
+            reading_limit=limit,
+            unknown_host_status=settings.unknown_host_status,
+            wall=time.time,
+        )
+        self._debug = DebugServer(record, asked, settings.debug_listen) if settings.debug_listen else None
+
+    async def start(self) -> None:
+        """Listen.
+
+        Raises:
+            AddressError: An address cannot be bound.
+        """
+        if self._metrics is not None:
+            _log.info("metrics.listening", port=self._metrics.start())
+        if self._debug is not None:
+            _log.info("debug.listening", port=await self._debug.start())
+
+    async def stop(self) -> None:
+        """Stop listening."""
+        if self._debug is not None:
+            await self._debug.stop()
+        if self._metrics is not None:
+            await self._metrics.stop()
+
+    def _reading_age(self) -> float | None:
+        at = self._source.read_at
+        return None if at is None else max(0.0, asyncio.get_running_loop().time() - at)
+
+    def _network_operations(self) -> dict[tuple[str, bool], int]:
+        operations = {} if self._manager is None else self._manager.operations
+        return {(str(action), done): count for (action, done), count in operations.items()}
+
+    def _decision(self) -> Decision | None:
+        return None if self._manager is None else self._manager.latest
+
+    def _steps_waiting(self) -> int:
+        latest = self._decision()
+        return 0 if latest is None else len(latest.steps) + len(latest.later)
