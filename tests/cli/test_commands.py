@@ -67,6 +67,33 @@ def test_wrong_use_is_status_2_with_the_reason_on_stderr(args: list[str]) -> Non
     assert "Traceback" not in result.stderr
 
 
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        pytest.param([], "listen=0.0.0.0:0 is not loopback", id="strangers"),
+        pytest.param(["--tls-ca", "ca.pem"], "tls_cert, tls_key missing", id="a part of TLS"),
+        pytest.param(
+            ["--insecure-xds", "true", "--tls-ca", "a", "--tls-cert", "b", "--tls-key", "c"], "exclude", id="both"
+        ),
+    ],
+)
+def test_the_port_is_not_opened_to_strangers(stack: Path, args: list[str], said: str) -> None:
+    """A port that others reach has TLS, or says by its setting's name that it has none."""
+    result = command("serve", "--source", "compose", str(stack), "--listen", "0.0.0.0:0", *args)
+    assert result.returncode == 2
+    assert said in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_tls_files_of_no_use_are_told_by_name(tmp_path: Path, stack: Path) -> None:
+    """Before anything is served."""
+    files = {name: str(tmp_path / name) for name in ("--tls-ca", "--tls-cert", "--tls-key")}
+    result = command("serve", "--source", "compose", str(stack), *(part for pair in files.items() for part in pair))
+    assert result.returncode == 1
+    assert "--tls-ca: No such file" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
 def test_an_unknown_setting_is_an_error_wherever_it_stands(tmp_path: Path, stack: Path) -> None:
     """A typing mistake in the environment or the file is told with its place."""
     result = command("serve", "--source", "compose", str(stack), env={"SWARM_XDS_HTP_PORT": "80"})

@@ -16,13 +16,17 @@ from swarm_xds.networks.manager import NetworkManager
 from swarm_xds.pipeline import Build, Pipeline
 from swarm_xds.problem import Problem, Severity
 from swarm_xds.server import (
+    CertificateError,
+    Credentials,
     Limits,
+    Loaded,
     LogObserver,
     Observer,
     Observers,
     Peer,
     Publisher,
     SilentObserver,
+    TlsFiles,
     XdsServer,
 )
 from swarm_xds.settings import Settings
@@ -72,7 +76,11 @@ class Greeter(SilentObserver):
 
 
 class App:
-    """A control plane: reads, builds, publishes and serves until it is stopped."""
+    """A control plane: reads, builds, publishes and serves until it is stopped.
+
+    Raises:
+        CertificateError: The files of the TLS settings are of no use.
+    """
 
     def __init__(
         self,
@@ -95,8 +103,13 @@ class App:
             Greeter(self.publisher),
             *([] if observer is None else [observer]),
         ]
+        credentials = _credentials(settings)
         self._server = XdsServer(
-            self.publisher, settings.listen, observer=Observers(*observers), limits=limits or Limits()
+            self.publisher,
+            settings.listen,
+            observer=Observers(*observers),
+            limits=limits or Limits(),
+            credentials=None if credentials is None else credentials.server_credentials(),
         )
 
     async def start(self) -> int:
@@ -167,6 +180,7 @@ async def serve(settings: Settings) -> None:
 
     Raises:
         AddressError: The address cannot be bound.
+        CertificateError: The files of the TLS settings are of no use.
         EndpointError: The Docker settings name no usable endpoint.
     """
     manager = None
@@ -197,6 +211,25 @@ def make_source(settings: Settings) -> Source:
         default_fleet=settings.default_fleet,
         timings=Timings(resync=settings.resync_seconds),
     )
+
+
+def _credentials(settings: Settings) -> Credentials | None:
+    """Return the credentials that the settings ask for; ``None`` for plain text."""
+    if settings.tls_ca is None or settings.tls_cert is None or settings.tls_key is None:
+        return None
+    return Credentials(
+        TlsFiles(ca=settings.tls_ca, certificate=settings.tls_cert, key=settings.tls_key),
+        on_loaded=_tell_loaded,
+        on_error=_tell_unusable,
+    )
+
+
+def _tell_loaded(loaded: Loaded) -> None:
+    _log.info("xds.certificate", expires=loaded.expires.isoformat())
+
+
+def _tell_unusable(error: CertificateError) -> None:
+    _log.warning("xds.certificate_unusable", error=str(error), kept="the one before")
 
 
 def _changed(before: Snapshots | None, after: Snapshots) -> dict[str, int]:

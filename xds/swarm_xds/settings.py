@@ -5,11 +5,12 @@ setting is an error wherever it stands, so that a typing mistake is not silent.
 """
 
 from collections.abc import Mapping
+from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from swarm_xds.labels import Via
 from swarm_xds.model import EdgeOptions
@@ -38,7 +39,19 @@ class Settings(BaseModel):
     files: tuple[Path, ...] = Field((), description="Stack files to follow, with source compose.")
     listen: str = Field(
         "127.0.0.1:18000",
-        description="Address and port of the xDS server. It is not encrypted yet: keep it on a network of its own.",
+        description="Address and port of the xDS server; one that is not loopback needs the three TLS files.",
+    )
+    tls_ca: Path | None = Field(
+        None,
+        description="PEM file of the authority whose clients the xDS server lets in, each with its own fleet only.",
+    )
+    tls_cert: Path | None = Field(
+        None, description="PEM file of the xDS server's certificate; read again when it changes."
+    )
+    tls_key: Path | None = Field(None, description="PEM file of its key.")
+    insecure_xds: bool = Field(
+        default=False,
+        description="Serve without TLS beyond loopback: who reaches the port reads the configuration of every fleet.",
     )
     default_fleet: str = Field(
         "default", min_length=1, description="Fleet (Envoy's node.cluster) of services that name none."
@@ -102,6 +115,12 @@ class Settings(BaseModel):
         """Take a comma-separated text for a list, as the environment has it."""
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
+    @field_validator("tls_ca", "tls_cert", "tls_key", mode="before")
+    @classmethod
+    def _given(cls, value: object) -> object:
+        """Take an empty text for none, as an environment has it."""
+        return None if value == "" else value
+
     @field_validator("listen")
     @classmethod
     def _address(cls, value: str) -> str:
@@ -109,6 +128,22 @@ class Settings(BaseModel):
         if not separator or not host or not port.isdigit() or int(port) > 65_535:  # noqa: PLR2004
             raise ValueError("not an address and a port, such as 127.0.0.1:18000")
         return value
+
+    @model_validator(mode="after")
+    def _encrypted(self) -> Self:
+        """Refuse to serve strangers, unless that is asked for by name."""
+        files = {"tls_ca": self.tls_ca, "tls_cert": self.tls_cert, "tls_key": self.tls_key}
+        missing = [name for name, path in files.items() if path is None]
+        if missing and len(missing) < len(files):
+            raise ValueError(f"TLS needs all of {', '.join(files)}: {', '.join(missing)} missing")
+        if missing and not self.insecure_xds and not _is_loopback(self.listen):
+            raise ValueError(
+                f"listen={self.listen} is not loopback, so {', '.join(files)} have to be set; or insecure_xds, where"
+                " nobody else reaches the port: it serves all configuration to whoever asks"
+            )
+        if self.insecure_xds and not missing:
+            raise ValueError(f"insecure_xds and {', '.join(files)} exclude each other")
+        return self
 
     @property
     def edge(self) -> EdgeOptions:
@@ -173,10 +208,21 @@ def load(given: Mapping[str, Any], environ: Mapping[str, str], file: Path | None
     except ValidationError as error:
         lines = []
         for each in error.errors():
-            name = str(each["loc"][0]) if each["loc"] else ""
+            if not each["loc"]:
+                lines.append(each["msg"].removeprefix("Value error, "))
+                continue
+            name = str(each["loc"][0])
             reason = "there is no such setting" if each["type"] == "extra_forbidden" else each["msg"]
             lines.append(f"{origins.get(name, name)}={values.get(name)!r}: {reason}")
         raise SettingsError("\n".join(lines)) from None
+
+
+def _is_loopback(listen: str) -> bool:
+    host = listen.rpartition(":")[0].strip("[]")
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _from_file(file: Path | None) -> Mapping[str, Any]:

@@ -42,7 +42,8 @@ class XdsServer:
         address: ``host:port``; port 0 for any that is free.
         observer: Is told what happens on the streams.
         limits: Times and sizes.
-        credentials: TLS, with client certificates if they are to be asked for; ``None`` for plain text.
+        credentials: Mutual TLS: a client is served the fleet that its certificate names (see ``certificates``);
+            ``None`` for plain text, where each says itself which fleet it is.
         identifier: Name of this replica, which Envoy shows in its ``control_plane.identifier`` statistic.
     """
 
@@ -75,7 +76,12 @@ class XdsServer:
         """
         clock = asyncio.get_running_loop().time
         self._services = Services(
-            self._publisher, self._observer, self._limits, clock=clock, identifier=self._identifier
+            self._publisher,
+            self._observer,
+            self._limits,
+            clock=clock,
+            identifier=self._identifier,
+            certified=self._credentials is not None,
         )
         server = grpc.aio.server(options=_options(self._limits))
         server.add_generic_rpc_handlers(self._services.handlers())

@@ -19,11 +19,12 @@ from envoy.service.route.v3 import rds_pb2
 from envoy.service.secret.v3 import sds_pb2
 from google.protobuf.message import DecodeError
 
+from swarm_xds.server.certificates import certified_fleet
 from swarm_xds.server.limits import Limits
-from swarm_xds.server.observer import Observer
+from swarm_xds.server.observer import Observer, Refusal
 from swarm_xds.server.publisher import Publisher
 from swarm_xds.server.sequence import merge
-from swarm_xds.server.stream import ProtocolError, Setting, Stream
+from swarm_xds.server.stream import ProtocolError, RefusedError, Setting, Stream
 from swarm_xds.server.wire import Encoder, Request, Variant, delta_request, sotw_request
 from swarm_xds.snapshot import CLUSTER, ENDPOINT, LISTENER, ROUTE, SECRET, Resource, Resources
 
@@ -40,6 +41,11 @@ SERVICES: dict[str, str | None] = {
 #: What follows ``Stream`` and ``Delta`` in the names of a service's methods.
 _NOUNS = {None: "AggregatedResources", CLUSTER: "Clusters", ENDPOINT: "Endpoints", LISTENER: "Listeners",
           ROUTE: "Routes", SECRET: "Secrets"}  # fmt: skip
+
+_STATUS = {
+    Refusal.PROTOCOL: grpc.StatusCode.INVALID_ARGUMENT,
+    Refusal.FORBIDDEN: grpc.StatusCode.PERMISSION_DENIED,
+}
 
 #: Unions of new and stale resources kept for streams that change together.
 _UNIONS = 16
@@ -63,10 +69,12 @@ class _Merged:
 class _Call:
     """A gRPC call as a stream's transport."""
 
-    def __init__(self, context: "grpc.aio.ServicerContext[Any, Any]", variant: Variant) -> None:
+    def __init__(self, context: "grpc.aio.ServicerContext[Any, Any]", variant: Variant, *, certified: bool) -> None:
         self._context = context
         self._parse = sotw_request if variant is Variant.SOTW else delta_request
         self.address = str(context.peer())
+        self.certified = certified
+        self.fleet = certified_fleet(context.auth_context()) if certified else None
 
     async def read(self) -> Request | None:
         data = await self._context.read()
@@ -82,10 +90,21 @@ class _Call:
 
 
 class Services:
-    """All discovery services over one publisher."""
+    """All discovery services over one publisher.
+
+    Args:
+        certified: Whether clients have to show a certificate, which then says whose configuration they may have.
+    """
 
     def __init__(
-        self, publisher: Publisher, observer: Observer, limits: Limits, *, clock: Callable[[], float], identifier: str
+        self,
+        publisher: Publisher,
+        observer: Observer,
+        limits: Limits,
+        *,
+        clock: Callable[[], float],
+        identifier: str,
+        certified: bool,
     ) -> None:
         self._setting = Setting(
             publisher=publisher,
@@ -95,6 +114,7 @@ class Services:
             join=_Merged(),
             clock=clock,
         )
+        self._certified = certified
         self._numbers = itertools.count(1)
         self._streams: set[Stream] = set()
         self._closing = False
@@ -131,9 +151,9 @@ class Services:
             if self._closing:
                 stream.close()
             try:
-                await stream.run(_Call(context, variant))
-            except ProtocolError as error:
-                await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+                await stream.run(_Call(context, variant, certified=self._certified))
+            except RefusedError as error:
+                await context.abort(_STATUS[error.refusal], str(error))
             finally:
                 self._streams.discard(stream)
 

@@ -16,7 +16,7 @@ from typing import Protocol
 
 from swarm_xds.server.delta import DeltaSubscription
 from swarm_xds.server.limits import Limits
-from swarm_xds.server.observer import Observer, Peer
+from swarm_xds.server.observer import Observer, Peer, Refusal
 from swarm_xds.server.publisher import Publisher
 from swarm_xds.server.sequence import Merge, Sequence
 from swarm_xds.server.sotw import SotwSubscription
@@ -25,14 +25,36 @@ from swarm_xds.server.wire import Encoder, Request, Variant, assignment_name, em
 from swarm_xds.snapshot import ADS_ORDER, CLUSTER, ENDPOINT, Snapshots
 
 
-class ProtocolError(Exception):
-    """The client broke the protocol so that the stream cannot go on; the text says how."""
+class RefusedError(Exception):
+    """The stream cannot go on, for what its client is or did; the text says what."""
+
+    refusal: Refusal
+
+
+class ProtocolError(RefusedError):
+    """The client broke the protocol."""
+
+    refusal = Refusal.PROTOCOL
+
+
+class ForbiddenError(RefusedError):
+    """The client asks for what its certificate does not allow."""
+
+    refusal = Refusal.FORBIDDEN
 
 
 class Transport(Protocol):
-    """Where requests come from and responses go to."""
+    """Where requests come from and responses go to.
+
+    Attributes:
+        address: The client's, for logs.
+        certified: Whether the client had to show a certificate.
+        fleet: The one that its certificate names; ``None`` if it names none.
+    """
 
     address: str
+    certified: bool
+    fleet: str | None
 
     async def read(self) -> Request | None:
         """Wait for the next request; ``None`` at the end."""
@@ -75,6 +97,7 @@ class Stream:
         self._order: tuple[str, ...] = ADS_ORDER
         self._snapshots: Snapshots | None = None
         self._peer: Peer | None = None
+        self._opened = False
         self._rewarm: set[str] = set()
         self._settled: str | None = None
         self._closing = False
@@ -90,7 +113,7 @@ class Stream:
         """Serve until the client ends the stream or ``close`` is called.
 
         Raises:
-            ProtocolError: The client broke the protocol.
+            RefusedError: The stream cannot go on.
         """
         read = self._start_reading(transport)
         try:
@@ -99,19 +122,22 @@ class Stream:
                     request = read.result()
                     if request is None:
                         return
-                    self._take(request, transport.address)
+                    self._take(request, transport)
                     read = self._start_reading(transport)
                 elif response := self._next_response():
                     await self._send(response, transport)
                 else:
                     self._note_settled()
                     await self._sleep()
+        except RefusedError as error:
+            self._setting.observer.refused(self._peer or self._peer_of(transport), error.refusal, str(error))
+            raise
         finally:
             read.cancel()
             with suppress(asyncio.CancelledError, Exception):
                 await read
             self._setting.publisher.leave(self._watcher)
-            if self._peer:
+            if self._peer and self._opened:
                 self._setting.observer.closed(self._peer)
 
     def _start_reading(self, transport: Transport) -> "asyncio.Future[Request | None]":
@@ -127,22 +153,21 @@ class Stream:
                 await self._wake.wait()
         self._wake.clear()
 
-    def _take(self, request: Request, address: str) -> None:
-        type_url = self._checked_type(request)
+    def _take(self, request: Request, transport: Transport) -> None:
         if self._peer is None:
-            self._peer = Peer(
-                stream=self._number,
-                node=request.node,
-                fleet=request.fleet,
-                variant=self._variant,
-                address=address,
-            )
+            self._peer = self._peer_of(transport, request.node, request.fleet)
+            _admit(self._peer, transport)
+            self._opened = True
             self._setting.observer.opened(self._peer)
+        type_url = self._checked_type(request)
         event = self._event(type_url, request)
         if isinstance(event, Ack):
             self._setting.observer.acked(self._peer, type_url, event)
         elif isinstance(event, Nack):
             self._setting.observer.nacked(self._peer, type_url, event)
+
+    def _peer_of(self, transport: Transport, node: str = "", fleet: str = "") -> Peer:
+        return Peer(stream=self._number, node=node, fleet=fleet, variant=self._variant, address=transport.address)
 
     def _checked_type(self, request: Request) -> str:
         type_url = request.type_url or self._type_url or ""
@@ -222,3 +247,11 @@ class Stream:
             self._setting.publisher.settle(self._watcher, self._peer.fleet, version)
             if version:
                 self._setting.observer.settled(self._peer, version)
+
+
+def _admit(peer: Peer, transport: Transport) -> None:
+    """Raise ``ForbiddenError`` if the client had to show a certificate and it does not name the client's fleet."""
+    if not transport.certified or transport.fleet == peer.fleet:
+        return
+    named = "no fleet" if transport.fleet is None else f"fleet {transport.fleet!r}"
+    raise ForbiddenError(f"the client asks for fleet {peer.fleet!r}, and its certificate names {named}")
