@@ -455,15 +455,6 @@ async def test_a_taken_port_is_an_error(running: Running) -> None:
     assert caught.value.address == address
 
 
-async def test_fetching_is_not_served(running: Running) -> None:
-    """The library answers for us."""
-    async with grpc.aio.insecure_channel(f"127.0.0.1:{running.port}") as channel:
-        call = channel.unary_unary("/envoy.service.cluster.v3.ClusterDiscoveryService/FetchClusters")
-        with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await call(b"")
-    assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
-
-
 async def test_the_messages_are_those_of_the_generated_client(running: Running) -> None:
     """An independent reading of the hand-made method table and of the nonce appended to the bytes."""
     running.publisher.publish(snapshots(only(CLUSTER, a=1)))

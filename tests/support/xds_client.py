@@ -22,7 +22,18 @@ from google.rpc import status_pb2
 
 from swarm_xds.server import Peer, Refusal, SilentObserver
 from swarm_xds.server.subscription import Ack, Nack, Response
-from swarm_xds.snapshot import CLUSTER, ENDPOINT, LISTENER, ROUTE, SECRET, Resource, Resources, Snapshot, Snapshots
+from swarm_xds.snapshot import (
+    CLUSTER,
+    ENDPOINT,
+    LISTENER,
+    ROUTE,
+    SECRET,
+    VIRTUAL_HOST,
+    Resource,
+    Resources,
+    Snapshot,
+    Snapshots,
+)
 
 #: Seconds after which a test that waits for a fact has failed.
 PATIENCE = 10.0
@@ -30,7 +41,7 @@ PATIENCE = 10.0
 _ADS = config_source_pb2.ConfigSource(ads=config_source_pb2.AggregatedConfigSource(), resource_api_version="V3")
 
 _NOUNS = {CLUSTER: ("cluster", "Cluster"), ENDPOINT: ("endpoint", "Endpoint"), LISTENER: ("listener", "Listener"),
-          ROUTE: ("route", "Route"), SECRET: ("secret", "Secret")}  # fmt: skip
+          ROUTE: ("route", "Route"), SECRET: ("secret", "Secret"), VIRTUAL_HOST: ("route", "VirtualHost")}  # fmt: skip
 
 
 def resource(name: str, message: Message) -> Resource:

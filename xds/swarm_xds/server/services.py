@@ -1,13 +1,14 @@
 """The gRPC methods: which exist, and how a call becomes a ``Stream``.
 
 In: calls of the aggregated discovery service and of those of single types, in both variants. Out: streams run over
-them. It must not know the protocol on the streams. ``Fetch*`` is not served: gRPC answers UNIMPLEMENTED.
+them, and the answers of ``Fetch*``. It must not know the protocol on the streams.
 """
 
 import itertools
 import secrets
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from typing import Any
 
 import grpc
@@ -21,12 +22,13 @@ from google.protobuf.message import DecodeError
 
 from swarm_xds.server.certificates import certified_fleet
 from swarm_xds.server.limits import Limits
-from swarm_xds.server.observer import Observer, Refusal
+from swarm_xds.server.observer import Observer, Peer, Refusal
 from swarm_xds.server.publisher import Publisher
 from swarm_xds.server.sequence import merge
-from swarm_xds.server.stream import ProtocolError, RefusedError, Setting, Stream
+from swarm_xds.server.stream import ProtocolError, RefusedError, Setting, Stream, admit, fetched
+from swarm_xds.server.subscription import DELTA_ONLY
 from swarm_xds.server.wire import Encoder, Request, Variant, delta_request, sotw_request
-from swarm_xds.snapshot import CLUSTER, ENDPOINT, LISTENER, ROUTE, SECRET, Resource, Resources
+from swarm_xds.snapshot import CLUSTER, ENDPOINT, LISTENER, ROUTE, SECRET, VIRTUAL_HOST, Resource, Resources
 
 #: Each service's name and its only type; the aggregated one has none.
 SERVICES: dict[str, str | None] = {
@@ -35,12 +37,13 @@ SERVICES: dict[str, str | None] = {
     eds_pb2.DESCRIPTOR.services_by_name["EndpointDiscoveryService"].full_name: ENDPOINT,
     lds_pb2.DESCRIPTOR.services_by_name["ListenerDiscoveryService"].full_name: LISTENER,
     rds_pb2.DESCRIPTOR.services_by_name["RouteDiscoveryService"].full_name: ROUTE,
+    rds_pb2.DESCRIPTOR.services_by_name["VirtualHostDiscoveryService"].full_name: VIRTUAL_HOST,
     sds_pb2.DESCRIPTOR.services_by_name["SecretDiscoveryService"].full_name: SECRET,
 }
 
-#: What follows ``Stream`` and ``Delta`` in the names of a service's methods.
+#: What follows ``Stream``, ``Delta`` and ``Fetch`` in the names of a service's methods.
 _NOUNS = {None: "AggregatedResources", CLUSTER: "Clusters", ENDPOINT: "Endpoints", LISTENER: "Listeners",
-          ROUTE: "Routes", SECRET: "Secrets"}  # fmt: skip
+          ROUTE: "Routes", VIRTUAL_HOST: "VirtualHosts", SECRET: "Secrets"}  # fmt: skip
 
 _STATUS = {
     Refusal.PROTOCOL: grpc.StatusCode.INVALID_ARGUMENT,
@@ -78,8 +81,9 @@ class _Call:
 
     async def read(self) -> Request | None:
         data = await self._context.read()
-        if not isinstance(data, bytes):
-            return None
+        return self.parse(data) if isinstance(data, bytes) else None
+
+    def parse(self, data: bytes) -> Request:
         try:
             return self._parse(data)
         except DecodeError as error:
@@ -122,13 +126,7 @@ class Services:
     def handlers(self) -> "tuple[grpc.GenericRpcHandler[bytes, bytes], ...]":
         """Return what ``grpc.aio.Server.add_generic_rpc_handlers`` takes."""
         return tuple(
-            grpc.method_handlers_generic_handler(
-                service,
-                {
-                    f"Stream{_NOUNS[type_url]}": self._method(Variant.SOTW, type_url),
-                    f"Delta{_NOUNS[type_url]}": self._method(Variant.DELTA, type_url),
-                },
-            )
+            grpc.method_handlers_generic_handler(service, self._methods(type_url))
             for service, type_url in SERVICES.items()
         )
 
@@ -137,6 +135,37 @@ class Services:
         self._closing = True
         for stream in self._streams:
             stream.close()
+
+    def _methods(self, type_url: str | None) -> "dict[str, grpc.RpcMethodHandler[bytes, bytes]]":
+        """Return a service's methods; those that its definition lacks are answered by gRPC, with UNIMPLEMENTED."""
+        noun = _NOUNS[type_url]
+        methods = {f"Delta{noun}": self._method(Variant.DELTA, type_url)}
+        if type_url not in DELTA_ONLY:
+            methods[f"Stream{noun}"] = self._method(Variant.SOTW, type_url)
+            if type_url is not None:
+                methods[f"Fetch{noun}"] = self._fetch(type_url)
+        return methods
+
+    def _fetch(self, type_url: str) -> "grpc.RpcMethodHandler[bytes, bytes]":
+        async def fetch(data: bytes, context: "grpc.aio.ServicerContext[bytes, bytes]") -> bytes:
+            call = _Call(context, Variant.SOTW, certified=self._certified)
+            snapshots = self._setting.publisher.latest
+            if snapshots is None or self._closing:
+                await context.abort(
+                    grpc.StatusCode.UNAVAILABLE, "nothing to serve yet" if not self._closing else "ending"
+                )
+            peer = Peer(stream=next(self._numbers), node="", fleet="", variant="fetch", address=call.address)
+            try:
+                request = call.parse(data)
+                peer = replace(peer, node=request.node, fleet=request.fleet)
+                admit(peer, call)
+                response = fetched(type_url, request, snapshots.of(request.fleet).of(type_url))
+            except RefusedError as error:
+                self._setting.observer.refused(peer, error.refusal, str(error))
+                await context.abort(_STATUS[error.refusal], str(error))
+            return self._setting.encoder.encode(Variant.SOTW, response)
+
+        return grpc.unary_unary_rpc_method_handler(fetch)
 
     def _method(self, variant: Variant, type_url: str | None) -> "grpc.RpcMethodHandler[bytes, bytes]":
         async def serve(_: AsyncIterator[bytes], context: "grpc.aio.ServicerContext[Any, Any]") -> None:

@@ -20,9 +20,9 @@ from swarm_xds.server.observer import Observer, Peer, Refusal
 from swarm_xds.server.publisher import Publisher
 from swarm_xds.server.sequence import Merge, Sequence
 from swarm_xds.server.sotw import SotwSubscription
-from swarm_xds.server.subscription import Ack, Event, Nack, Response
+from swarm_xds.server.subscription import DELTA_ONLY, Ack, Event, Nack, Response
 from swarm_xds.server.wire import Encoder, Request, Variant, assignment_name, empty_assignment
-from swarm_xds.snapshot import ADS_ORDER, CLUSTER, ENDPOINT, Snapshots
+from swarm_xds.snapshot import ADS_ORDER, CLUSTER, ENDPOINT, Resources, Snapshots
 
 
 class RefusedError(Exception):
@@ -156,7 +156,7 @@ class Stream:
     def _take(self, request: Request, transport: Transport) -> None:
         if self._peer is None:
             self._peer = self._peer_of(transport, request.node, request.fleet)
-            _admit(self._peer, transport)
+            admit(self._peer, transport)
             self._opened = True
             self._setting.observer.opened(self._peer)
         type_url = self._checked_type(request)
@@ -170,11 +170,9 @@ class Stream:
         return Peer(stream=self._number, node=node, fleet=fleet, variant=self._variant, address=transport.address)
 
     def _checked_type(self, request: Request) -> str:
-        type_url = request.type_url or self._type_url or ""
-        if not type_url:
-            raise ProtocolError("type URL is required for ADS")
-        if self._type_url and type_url != self._type_url:
-            raise ProtocolError(f"type URL {type_url} on a stream of {self._type_url}")
+        type_url = _check_type(self._type_url, request)
+        if self._variant is Variant.SOTW and type_url in DELTA_ONLY:
+            raise ProtocolError(f"type URL {type_url} is of incremental streams only")
         if type_url not in self._subscriptions and len(self._subscriptions) >= self._setting.limits.types_per_stream:
             raise ProtocolError(f"more than {self._setting.limits.types_per_stream} type URLs on one stream")
         return type_url
@@ -184,11 +182,12 @@ class Stream:
             self._order = (*self._order, type_url)
         subscription = self._subscriptions.get(type_url)
         if subscription is None:
+            # Unlike those of the stream's other types too: an answer that a client puts down to the wrong one is stale.
+            prefix = f"{self._token}{len(self._subscriptions)}-"
             if self._variant is Variant.SOTW:
-                placeholder = empty_assignment if type_url == ENDPOINT else None
-                subscription = SotwSubscription(type_url, nonce_prefix=self._token, placeholder=placeholder)
+                subscription = _sotw(type_url, prefix)
             else:
-                subscription = DeltaSubscription(type_url, nonce_prefix=self._token)
+                subscription = DeltaSubscription(type_url, nonce_prefix=prefix)
             self._subscriptions[type_url] = subscription
         if isinstance(subscription, SotwSubscription):
             return subscription.on_request(names=request.names, nonce=request.nonce, error=request.error)
@@ -249,9 +248,41 @@ class Stream:
                 self._setting.observer.settled(self._peer, version)
 
 
-def _admit(peer: Peer, transport: Transport) -> None:
-    """Raise ``ForbiddenError`` if the client had to show a certificate and it does not name the client's fleet."""
+def admit(peer: Peer, transport: Transport) -> None:
+    """Let a client in whose certificate, if it had to show one, names the fleet that it asks for.
+
+    Raises:
+        ForbiddenError: It names another, or none.
+    """
     if not transport.certified or transport.fleet == peer.fleet:
         return
     named = "no fleet" if transport.fleet is None else f"fleet {transport.fleet!r}"
     raise ForbiddenError(f"the client asks for fleet {peer.fleet!r}, and its certificate names {named}")
+
+
+def fetched(type_url: str, request: Request, resources: Resources) -> Response:
+    """Return the answer to a single request, which is the whole of what it asks for.
+
+    Raises:
+        ProtocolError: It asks for another type.
+    """
+    _check_type(type_url, request)
+    subscription = _sotw(type_url)
+    subscription.on_request(names=request.names, nonce="")
+    empty = Response(type_url=type_url, version=resources.version, nonce="", resources=())
+    return subscription.next_response(resources) or empty
+
+
+def _sotw(type_url: str, nonce_prefix: str = "") -> SotwSubscription:
+    placeholder = empty_assignment if type_url == ENDPOINT else None
+    return SotwSubscription(type_url, nonce_prefix=nonce_prefix, placeholder=placeholder)
+
+
+def _check_type(only: str | None, request: Request) -> str:
+    """Return the type of a request on a service of ``only`` one type, or of all."""
+    type_url = request.type_url or only or ""
+    if not type_url:
+        raise ProtocolError("type URL is required for ADS")
+    if only and type_url != only:
+        raise ProtocolError(f"type URL {type_url} on a stream of {only}")
+    return type_url

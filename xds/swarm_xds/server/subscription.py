@@ -12,13 +12,16 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
-from swarm_xds.snapshot import CLUSTER, LISTENER, Resource, Resources
+from swarm_xds.snapshot import CLUSTER, LISTENER, VIRTUAL_HOST, Resource, Resources
 
 WILDCARD = "*"
 
 #: Types whose SotW response is always the whole set, so that absence means deletion, and whose first empty request
 #: means everything ("How the client specifies what resources to return").
 FULL_SET = frozenset((CLUSTER, LISTENER))
+
+#: Types without a SotW form ("Virtual Host Discovery Service").
+DELTA_ONLY = frozenset((VIRTUAL_HOST,))
 
 
 @dataclass(frozen=True, slots=True)
