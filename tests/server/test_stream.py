@@ -21,7 +21,7 @@ from support.xds_client import (
     snapshots,
 )
 from swarm_xds.server import AddressError, Limits, LogObserver, Peer, Publisher, XdsServer
-from swarm_xds.server.subscription import Nack
+from swarm_xds.server.subscription import Nack, Suspect
 from swarm_xds.snapshot import CLUSTER, ENDPOINT, LISTENER, ROUTE, Resources, Snapshot
 
 from .conftest import Running
@@ -176,7 +176,14 @@ async def test_a_nack_is_reported_and_answered_with_nothing_until_something_chan
     bad = await client.receive(type_url)
     await client.nack(type_url, "will not do")
     await running.recorder.until(lambda seen: seen.nacks)
-    expected = Nack(nonce=bad.nonce, version=bad.version, message="will not do", names=("a",))
+    rejected, accepted = (only(type_url, a=number).of(type_url)["a"].version for number in (2, 1))
+    expected = Nack(
+        nonce=bad.nonce,
+        version=bad.version,
+        message="will not do",
+        names=("a",),
+        suspects=(Suspect("a", rejected, accepted),),
+    )
     assert running.recorder.nacks == [(type_url, expected)]
     running.publisher.publish(snapshots(only(type_url, a=3)))
     good = await client.take(type_url)
