@@ -17,9 +17,10 @@ from support.engine import FakeEngine
 from support.ports import free_port
 from swarm_xds.app import App, Published
 from swarm_xds.demo.envoy import Envoy
+from swarm_xds.pipeline import Translator
 from swarm_xds.settings import Settings
 from swarm_xds.sources.docker import DockerSource, Timings, find_endpoints
-from swarm_xds.translate import BootstrapOptions
+from swarm_xds.translate import BootstrapOptions, translate
 
 HOSTS = "com.docker.lb.hosts"
 PORT = "com.docker.lb.port"
@@ -64,7 +65,7 @@ class World:
 
 
 @asynccontextmanager
-async def world(binary: Path, *, incremental: bool = True) -> AsyncIterator[World]:
+async def world(binary: Path, *, incremental: bool = True, translator: Translator = translate) -> AsyncIterator[World]:
     """Start everything, and end it, whatever happens in between."""
     http_port = free_port()
     published: list[Published] = []
@@ -76,7 +77,7 @@ async def world(binary: Path, *, incremental: bool = True) -> AsyncIterator[Worl
             fleet_networks=(("default", ("edge",)),),
             timings=Timings(slow=0.3, retry_cap=0.2),
         )
-        app = App(settings, source, on_published=published.append)
+        app = App(settings, source, translator=translator, on_published=published.append)
         port = await app.start()
         follow = asyncio.create_task(app.follow())
         options = BootstrapOptions(

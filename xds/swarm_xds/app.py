@@ -8,19 +8,21 @@ import gc
 import os
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 
 from swarm_xds.networks.manager import NetworkManager
-from swarm_xds.pipeline import Build, Pipeline
+from swarm_xds.pipeline import Build, Pipeline, Translator
 from swarm_xds.problem import Problem, Severity
+from swarm_xds.quarantine import Quarantine, Rejection, Suspect
 from swarm_xds.server import (
     CertificateError,
     Credentials,
     Limits,
     Loaded,
     LogObserver,
+    Nack,
     Observer,
     Observers,
     Peer,
@@ -34,6 +36,7 @@ from swarm_xds.snapshot import ADS_ORDER, Resources, Snapshots
 from swarm_xds.sources import Reading, Source
 from swarm_xds.sources.compose import ComposeSource
 from swarm_xds.sources.docker import DockerSource, Timings, find_endpoints
+from swarm_xds.translate import translate
 
 _log = structlog.get_logger("swarm_xds")
 #: Seconds that open streams have to end when the control plane stops.
@@ -75,6 +78,37 @@ class Greeter(SilentObserver):
         _log.info("proxy.gone", node=peer.node, fleet=peer.fleet, address=peer.address)
 
 
+class Jury(SilentObserver):
+    """Tells the quarantine what proxies reject and accept.
+
+    Args:
+        quarantine: Judges.
+        judged: Called when what is published has to be built anew.
+    """
+
+    def __init__(self, quarantine: Quarantine, judged: Callable[[], None]) -> None:
+        self._quarantine = quarantine
+        self._judged = judged
+
+    def nacked(self, peer: Peer, type_url: str, nack: Nack) -> None:
+        """Have a rejection judged."""
+        suspects = tuple(Suspect(each.name, each.version, each.accepted) for each in nack.suspects)
+        rejection = Rejection(
+            node=peer.node, fleet=peer.fleet, type_url=type_url, message=nack.message, suspects=suspects
+        )
+        if self._quarantine.rejected(rejection):
+            self._judged()
+
+    def verdict(self, peer: Peer, version: str, rejected: frozenset[str]) -> None:
+        """Have an answer to the whole judged."""
+        if self._quarantine.answered(peer.node, peer.fleet, version, rejected):
+            self._judged()
+
+    def closed(self, peer: Peer) -> None:
+        """Wait for nobody who is gone."""
+        self._quarantine.gone(peer.node, peer.fleet)
+
+
 class App:
     """A control plane: reads, builds, publishes and serves until it is stopped.
 
@@ -90,17 +124,21 @@ class App:
         observer: Observer | None = None,
         limits: Limits | None = None,
         manager: NetworkManager | None = None,
+        translator: Translator = translate,
         on_published: Callable[[Published], None] = lambda _: None,
     ) -> None:
         self._source = source
         self._manager = manager
-        self._pipeline = Pipeline(settings.edge, settings.default_fleet, settings.networks)
+        self._pipeline = Pipeline(settings.edge, settings.default_fleet, settings.networks, translator)
+        self._quarantine = Quarantine()
+        self._reading: Reading | None = None
         self._on_published = on_published
         self._problems: frozenset[Problem] = frozenset()
         self.publisher = Publisher()
         observers: list[Observer] = [
             LogObserver(_log),
             Greeter(self.publisher),
+            Jury(self._quarantine, self._judged),
             *([] if observer is None else [observer]),
         ]
         credentials = _credentials(settings)
@@ -130,20 +168,32 @@ class App:
         """Publish what the source reads, for ever."""
         async for reading in self._source.readings():
             first = self.publisher.latest is None
-            started = time.perf_counter()
-            build = self._pipeline.build(reading.state, reading.problems)
-            changed = _changed(self.publisher.latest, build.snapshots)
-            self.publisher.publish(build.snapshots)
-            if self._manager is not None and build.networks is not None:
-                self._manager.want(build.networks, reading.state)
-            seconds = time.perf_counter() - started
-            self._tell(reading, build, changed, seconds)
-            self._on_published(Published(reading=reading, build=build, changed=bool(changed), seconds=seconds))
+            self._reading = reading
+            self._publish(reading)
             if first:
                 # Nearly all that is alive now stays alive: else the collector goes through all of it at times, and a
                 # change waits for it.
                 gc.collect()
                 gc.freeze()
+
+    def _publish(self, reading: Reading) -> None:
+        started = time.perf_counter()
+        state = self._quarantine.apply(reading.state)
+        build = self._pipeline.build(state, (*reading.problems, *self._quarantine.problems()))
+        changed = _changed(self.publisher.latest, build.snapshots)
+        self._quarantine.built(state, build.model, build.snapshots)
+        self.publisher.publish(build.snapshots)
+        if self._manager is not None and build.networks is not None:
+            self._manager.want(build.networks, reading.state)
+        seconds = time.perf_counter() - started
+        self._tell(reading, build, changed, seconds)
+        self._on_published(Published(reading=reading, build=build, changed=bool(changed), seconds=seconds))
+
+    def _judged(self) -> None:
+        """Build the last reading anew, without what was found to be rejected."""
+        if self._reading is not None:
+            _log.info("quarantine.changed", held=sorted(self._quarantine.held))
+            self._publish(replace(self._reading, cause="rejected by a proxy"))
 
     def _tell(self, reading: Reading, build: Build, changed: Mapping[str, int], seconds: float) -> None:
         """Log a change once, and each problem when it comes and when it goes."""

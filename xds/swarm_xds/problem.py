@@ -44,6 +44,7 @@ class Kind(StrEnum):
     ADDRESS_POOL = "address-pool"
     BAD_FILE = "bad-file"
     NOT_TRANSLATED = "not-translated"
+    REJECTED = "rejected"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)

@@ -20,14 +20,17 @@ from swarm_xds.server.limits import Limits
 from swarm_xds.server.observer import LogObserver, Observer, Observers, Peer, Refusal, SilentObserver
 from swarm_xds.server.publisher import Publisher
 from swarm_xds.server.server import AddressError, XdsServer
+from swarm_xds.server.subscription import Ack, Nack
 
 __all__ = [
+    "Ack",
     "AddressError",
     "CertificateError",
     "Credentials",
     "Limits",
     "Loaded",
     "LogObserver",
+    "Nack",
     "Observer",
     "Observers",
     "Peer",

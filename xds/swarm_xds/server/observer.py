@@ -66,6 +66,12 @@ class Observer(Protocol):
     def settled(self, peer: Peer, version: str) -> None:
         """The client has answered all of the snapshot of this version, and nothing is left to be removed."""
 
+    def verdict(self, peer: Peer, version: str, rejected: frozenset[str]) -> None:
+        """Follows ``settled``: the types of which the client has rejected something that it was sent last.
+
+        Only of a stream on which the client asks for listeners and clusters, and so for everything.
+        """
+
     def refused(self, peer: Peer, refusal: Refusal, reason: str) -> None:
         """The server ends a stream for what its client is or did; it may not have been opened."""
 
@@ -89,6 +95,9 @@ class SilentObserver:
         """Do nothing."""
 
     def settled(self, peer: Peer, version: str) -> None:
+        """Do nothing."""
+
+    def verdict(self, peer: Peer, version: str, rejected: frozenset[str]) -> None:
         """Do nothing."""
 
     def refused(self, peer: Peer, refusal: Refusal, reason: str) -> None:
@@ -130,6 +139,11 @@ class Observers:
         """Tell all."""
         for observer in self._observers:
             observer.settled(peer, version)
+
+    def verdict(self, peer: Peer, version: str, rejected: frozenset[str]) -> None:
+        """Tell all."""
+        for observer in self._observers:
+            observer.verdict(peer, version, rejected)
 
     def refused(self, peer: Peer, refusal: Refusal, reason: str) -> None:
         """Tell all."""
@@ -181,6 +195,10 @@ class LogObserver:
     def settled(self, peer: Peer, version: str) -> None:
         """Log ``xds.settled``."""
         self._log(peer).debug("xds.settled", version=version)
+
+    def verdict(self, peer: Peer, version: str, rejected: frozenset[str]) -> None:
+        """Log ``xds.verdict``."""
+        self._log(peer).debug("xds.verdict", version=version, rejected=sorted(rejected))
 
     def refused(self, peer: Peer, refusal: Refusal, reason: str) -> None:
         """Log ``xds.refused``, as a warning unless the last of this node's refusals said the same."""

@@ -147,6 +147,10 @@ class Sequence:
             self._answer(type_url) is not Answer.WAITING for type_url in self._subscriptions
         )
 
+    def rejected(self) -> frozenset[str]:
+        """Return the types of which the client has rejected something that it was sent last."""
+        return frozenset(each for each in self._subscriptions if self._answer(each) is Answer.REJECTED)
+
     def _answered(self) -> bool:
         if self._step is Step.ADDING:
             return self._answer(CLUSTER) is not Answer.WAITING

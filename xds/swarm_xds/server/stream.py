@@ -20,7 +20,7 @@ from swarm_xds.server.observer import Observer, Peer, Refusal
 from swarm_xds.server.publisher import Publisher
 from swarm_xds.server.sequence import Merge, Sequence
 from swarm_xds.server.sotw import SotwSubscription
-from swarm_xds.server.subscription import DELTA_ONLY, Ack, Event, Nack, Response
+from swarm_xds.server.subscription import DELTA_ONLY, FULL_SET, Ack, Event, Nack, Response
 from swarm_xds.server.wire import Encoder, Request, Variant, assignment_name, empty_assignment
 from swarm_xds.snapshot import ADS_ORDER, CLUSTER, ENDPOINT, Resources, Snapshots
 
@@ -246,6 +246,8 @@ class Stream:
             self._setting.publisher.settle(self._watcher, self._peer.fleet, version)
             if version:
                 self._setting.observer.settled(self._peer, version)
+                if self._subscriptions.keys() >= FULL_SET:
+                    self._setting.observer.verdict(self._peer, version, self._sequence.rejected())
 
 
 def admit(peer: Peer, transport: Transport) -> None:
