@@ -36,7 +36,7 @@ def stack(tmp_path: Path) -> Path:
 
 def test_help_of_every_command_has_examples() -> None:
     """Each command explains itself."""
-    for name in ("serve", "translate", "bootstrap", "demo", "labels"):
+    for name in ("serve", "translate", "bootstrap", "demo", "labels", "export"):
         result = command(name, "--help")
         assert result.returncode == 0
         assert f"swarm-xds {name}" in result.stdout
@@ -173,6 +173,37 @@ def test_static_and_bootstrap_are_accepted_by_envoy(tmp_path: Path, stack: Path,
             [str(envoy_binary), "--mode", "validate", "-c", str(config)], capture_output=True, check=False, timeout=60
         )
         assert validation.returncode == 0, validation.stderr.decode()
+
+
+@pytest.mark.envoy
+def test_what_was_kept_can_be_exported(tmp_path: Path, stack: Path, envoy_binary: Path) -> None:
+    """`serve` ends on SIGTERM and has kept what it served; `export` makes a configuration of it that Envoy accepts."""
+    kept = tmp_path / "snapshot"
+    args = ["serve", "--source", "compose", str(stack), "--listen", "127.0.0.1:0", "--snapshot-file", str(kept)]
+    binary = str(Path(sys.executable).parent / "swarm-xds")
+    with subprocess.Popen([binary, *args], stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr
+        for line in process.stderr:
+            if "snapshot.published" in line:
+                break
+        process.send_signal(signal.SIGTERM)
+        rest = process.stderr.read()
+        assert process.wait(30) == 0, rest
+    assert "stopped" in rest
+    exported = command("export", str(kept))
+    assert exported.returncode == 0, exported.stderr
+    assert exported.stderr.startswith("written ")
+    assert yaml.safe_load(exported.stdout)["static_resources"]["clusters"][0]["name"] == "shop_web"
+    config = tmp_path / "envoy.yaml"
+    config.write_text(exported.stdout, encoding="utf-8")
+    validation = subprocess.run(
+        [str(envoy_binary), "--mode", "validate", "-c", str(config)], capture_output=True, check=False, timeout=60
+    )
+    assert validation.returncode == 0, validation.stderr.decode()
+    for args in (["export", str(kept), "--fleet", "none"], ["export", str(stack)], ["export", str(tmp_path / "none")]):
+        result = command(*args)
+        assert (result.returncode, result.stdout) == (1, "")
+        assert "Traceback" not in result.stderr
 
 
 def test_the_images_bootstrap_is_the_commands() -> None:

@@ -13,6 +13,7 @@ from structlog.testing import capture_logs
 from support.xds_client import (
     PATIENCE,
     Client,
+    Recorder,
     cluster,
     endpoints,
     listener,
@@ -443,6 +444,30 @@ async def test_streams_end_in_order_when_the_server_stops(running: Running, clie
     assert await client.stream(CLUSTER).code() is grpc.StatusCode.OK
     assert len(running.recorder.closures) == 1
     assert running.publisher.streams == 0
+
+
+async def test_streams_end_one_after_the_other(variant: str) -> None:
+    """Else all clients would turn to another replica in the same moment; and new ones end at once."""
+    publisher, recorder = Publisher(), Recorder()
+    limits = Limits(drain=0.6, drain_interval=10)
+    server = XdsServer(publisher, "127.0.0.1:0", recorder, limits)
+    port = await server.start()
+    publisher.publish(snapshots(only(CLUSTER, a=1)))
+    clients = [Client(port, variant=variant, node=f"n{number}") for number in range(4)]
+    try:
+        for client in clients:
+            await client.have(CLUSTER)
+        stop = asyncio.create_task(server.stop(5))
+        ended = []
+        for client in clients:
+            assert (await client.end(CLUSTER))[0] is grpc.StatusCode.OK
+            ended.append(asyncio.get_running_loop().time())
+        await stop
+        assert [peer.node for peer in recorder.closures] == ["n0", "n1", "n2", "n3"]
+        assert ended[-1] - ended[0] >= 3 * 0.15 - 0.05
+    finally:
+        for client in clients:
+            await client.__aexit__(None, None, None)
 
 
 async def test_a_client_that_goes_away_is_forgotten(running: Running, client: Client) -> None:

@@ -8,7 +8,9 @@ import gc
 import os
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 
 import structlog
 
@@ -36,6 +38,7 @@ from swarm_xds.snapshot import ADS_ORDER, Resources, Snapshots
 from swarm_xds.sources import Reading, Source
 from swarm_xds.sources.compose import ComposeSource
 from swarm_xds.sources.docker import DockerSource, Timings, find_endpoints
+from swarm_xds.store import Store
 from swarm_xds.translate import translate
 
 _log = structlog.get_logger("swarm_xds")
@@ -132,6 +135,9 @@ class App:
         self._pipeline = Pipeline(settings.edge, settings.default_fleet, settings.networks, translator)
         self._quarantine = Quarantine()
         self._reading: Reading | None = None
+        self._store = None if settings.snapshot_file is None else Store(settings.snapshot_file)
+        self._restore_after = settings.snapshot_after_seconds
+        self._restored: datetime | None = None
         self._on_published = on_published
         self._problems: frozenset[Problem] = frozenset()
         self.publisher = Publisher()
@@ -161,13 +167,39 @@ class App:
         return port
 
     async def stop(self) -> None:
-        """End all streams and close the port."""
+        """End all streams, one after the other, and close the port; what is served is kept."""
         await self._server.stop(_STOP_GRACE)
+        if self._store is not None:
+            await self._store.flush()
+
+    @property
+    def restored(self) -> datetime | None:
+        """When what is served was written to the file that it was read from; ``None`` if it is from a reading."""
+        return self._restored
+
+    async def keep(self) -> None:
+        """Keep what is served in the file, for ever; serve what is in it if nothing else comes for too long.
+
+        Not at once: it is of the past, and where a manager answers the present is a moment away.
+        """
+        if self._store is None:
+            return
+        kept = self._store.restore()
+        if kept is not None:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._restore_after):
+                    await self.publisher.published()
+            if self.publisher.latest is None:
+                age = (datetime.now(UTC) - kept.written).total_seconds()
+                self._restored = kept.written
+                self.publisher.publish(kept.snapshots)
+                _log.warning("snapshot.restored", written=kept.written.isoformat(), age_seconds=round(age))
+        await self._store.run()
 
     async def follow(self) -> None:
         """Publish what the source reads, for ever."""
         async for reading in self._source.readings():
-            first = self.publisher.latest is None
+            first = self._reading is None
             self._reading = reading
             self._publish(reading)
             if first:
@@ -183,6 +215,9 @@ class App:
         changed = _changed(self.publisher.latest, build.snapshots)
         self._quarantine.built(state, build.model, build.snapshots)
         self.publisher.publish(build.snapshots)
+        self._restored = None
+        if self._store is not None:
+            self._store.keep(build.snapshots)
         if self._manager is not None and build.networks is not None:
             self._manager.want(build.networks, reading.state)
         seconds = time.perf_counter() - started
@@ -241,6 +276,7 @@ async def serve(settings: Settings) -> None:
     try:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(app.follow())
+            tasks.create_task(app.keep())
             if manager is not None:
                 tasks.create_task(manager.run())
     finally:

@@ -53,6 +53,13 @@ class Settings(BaseModel):
         default=False,
         description="Serve without TLS beyond loopback: who reaches the port reads the configuration of every fleet.",
     )
+    snapshot_file: Path | None = Field(
+        None,
+        description="File that keeps what is served, for a start while no manager answers and for export.",
+    )
+    snapshot_after_seconds: float = Field(
+        3.0, ge=0, le=3600, description="Seconds that a start waits for a manager before it serves the file's content."
+    )
     default_fleet: str = Field(
         "default", min_length=1, description="Fleet (Envoy's node.cluster) of services that name none."
     )
@@ -115,7 +122,7 @@ class Settings(BaseModel):
         """Take a comma-separated text for a list, as the environment has it."""
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
-    @field_validator("tls_ca", "tls_cert", "tls_key", mode="before")
+    @field_validator("tls_ca", "tls_cert", "tls_key", "snapshot_file", mode="before")
     @classmethod
     def _given(cls, value: object) -> object:
         """Take an empty text for none, as an environment has it."""

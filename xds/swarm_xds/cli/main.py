@@ -2,7 +2,7 @@
 
 import typer
 
-from swarm_xds.cli import bootstrap, demo, labels, networks, serve, translate, uninstall
+from swarm_xds.cli import bootstrap, demo, export, labels, networks, serve, translate, uninstall
 
 app = typer.Typer(
     name="swarm-xds",
@@ -18,6 +18,7 @@ app.command("demo", epilog=demo.EXAMPLES)(demo.demo)
 app.command("labels", epilog=labels.EXAMPLES)(labels.labels)
 app.command("networks", epilog=networks.EXAMPLES)(networks.networks)
 app.command("uninstall", epilog=uninstall.EXAMPLES)(uninstall.uninstall)
+app.command("export", epilog=export.EXAMPLES)(export.export)
 app.command("bootstrap", epilog=bootstrap.EXAMPLES)(bootstrap.bootstrap)
 
 

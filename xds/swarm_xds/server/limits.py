@@ -16,6 +16,13 @@ class Limits:
     removals: float = 30.0
     """Seconds that stale clusters wait for a client to accept the listeners and routes without them."""
 
+    drain: float = 4.0
+    """Seconds over which streams are ended at most when the server stops, so that not all clients turn to another
+    replica in the same moment."""
+
+    drain_interval: float = 0.02
+    """Seconds between the ends of two streams, where there are few."""
+
     ping_interval: float = 5.0
     """Seconds between keepalive pings that a client may send at most; keep it below the interval set in Envoy."""
 

@@ -101,7 +101,7 @@ class XdsServer:
         return int(port)
 
     async def stop(self, grace: float = 2.0) -> None:
-        """End all streams and stop listening.
+        """End all streams, one after the other, and stop listening.
 
         Args:
             grace: Seconds that a client has to take what is being written to it before its stream is cut off.
@@ -112,7 +112,7 @@ class XdsServer:
         with suppress(asyncio.CancelledError):
             await self._readiness
         await self._set_health(serving=False)
-        self._services.close()
+        await self._services.close()
         await self._server.stop(grace)
         self._server = None
 

@@ -4,6 +4,7 @@ In: calls of the aggregated discovery service and of those of single types, in b
 them, and the answers of ``Fetch*``. It must not know the protocol on the streams.
 """
 
+import asyncio
 import itertools
 import secrets
 from collections import OrderedDict
@@ -120,7 +121,7 @@ class Services:
         )
         self._certified = certified
         self._numbers = itertools.count(1)
-        self._streams: set[Stream] = set()
+        self._streams: dict[Stream, None] = {}
         self._closing = False
 
     def handlers(self) -> "tuple[grpc.GenericRpcHandler[bytes, bytes], ...]":
@@ -130,10 +131,15 @@ class Services:
             for service, type_url in SERVICES.items()
         )
 
-    def close(self) -> None:
-        """End all streams, and each that still comes; clients then look for another server."""
+    async def close(self) -> None:
+        """End each stream that still comes, and one after the other all there are; clients look for another server."""
         self._closing = True
-        for stream in self._streams:
+        streams = list(self._streams)
+        limits = self._setting.limits
+        pause = min(limits.drain_interval, limits.drain / max(len(streams), 1))
+        for number, stream in enumerate(streams):
+            if number:
+                await asyncio.sleep(pause)
             stream.close()
 
     def _methods(self, type_url: str | None) -> "dict[str, grpc.RpcMethodHandler[bytes, bytes]]":
@@ -176,7 +182,7 @@ class Services:
                 type_url=type_url,
                 token=f"{secrets.token_hex(3)}-",
             )
-            self._streams.add(stream)
+            self._streams[stream] = None
             if self._closing:
                 stream.close()
             try:
@@ -184,7 +190,7 @@ class Services:
             except RefusedError as error:
                 await context.abort(_STATUS[error.refusal], str(error))
             finally:
-                self._streams.discard(stream)
+                del self._streams[stream]
 
         # Bytes in and out: requests are parsed where errors can be answered, responses are encoded once for many.
         return grpc.stream_stream_rpc_method_handler(serve)
