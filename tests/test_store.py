@@ -79,6 +79,11 @@ def test_another_schema_is_not_read() -> None:
         parse(content.replace(f'"schema": {SCHEMA}'.encode(), b'"schema": 77'))
 
 
+def files(folder: Path) -> list[str]:
+    """Return the names of what is in a folder."""
+    return [each.name for each in folder.iterdir()]
+
+
 async def written(store_: Store, snapshots: Snapshots) -> None:
     """Keep snapshots and have them written."""
     store_.keep(snapshots)
@@ -98,7 +103,7 @@ async def test_the_file_is_its_owners_only_and_replaced_in_one_step(tmp_path: Pa
     await written(kept, these("a", "b"))
     assert path.stat().st_ino != before
     assert Store(path).restore() == Kept(snapshots=these("a", "b"), written=NOW)
-    assert os.listdir(tmp_path) == ["snapshot"]
+    assert files(tmp_path) == ["snapshot"]
 
 
 @pytest.mark.parametrize("damage", [b"", b"{}", b"nonsense\n", None])
@@ -111,7 +116,7 @@ async def test_a_damaged_file_is_set_aside(tmp_path: Path, damage: bytes | None)
         assert Store(path).restore() is None
     (entry,) = logs
     assert (entry["event"], entry["log_level"]) == ("snapshot.damaged", "error")
-    assert os.listdir(tmp_path) == ["snapshot.damaged"]
+    assert files(tmp_path) == ["snapshot.damaged"]
     await written(Store(path), these("a"))
     assert Store(path).restore() is not None
 
@@ -130,7 +135,7 @@ async def test_a_full_disk_leaves_the_file_as_it_was(tmp_path: Path, monkeypatch
         for name in "bcd":
             await written(kept, these(name))
     assert [entry["event"] for entry in logs] == ["snapshot.not_kept"]
-    assert os.listdir(tmp_path) == ["snapshot"]
+    assert files(tmp_path) == ["snapshot"]
     restored = Store(path).restore()
     assert restored is not None
     assert restored.snapshots == these("a")

@@ -70,6 +70,12 @@ class Envoy:
         """URL of the admin interface."""
         return f"http://127.0.0.1:{self._options.admin_port}"
 
+    @property
+    def pid(self) -> int:
+        """The process's id."""
+        assert self._process is not None, "start it first"  # noqa: S101
+        return self._process.pid
+
     async def start(self) -> None:
         """Start Envoy and wait until it serves.
 

@@ -58,6 +58,11 @@ class DeltaSubscription:
         """Version by name of what the client has, from this stream or an earlier one."""
         return self._sent
 
+    @property
+    def size(self) -> int:
+        """How many names the client asks for, beside everything."""
+        return len(self._names)
+
     def on_request(
         self,
         *,

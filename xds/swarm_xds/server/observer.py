@@ -24,6 +24,8 @@ class Refusal(StrEnum):
     """The client broke the protocol."""
     FORBIDDEN = "forbidden"
     """The client's certificate does not name the fleet that it asks for."""
+    LIMIT = "limit"
+    """The client wants more than one may have."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,8 +7,9 @@ them, and the answers of ``Fetch*``. It must not know the protocol on the stream
 import asyncio
 import itertools
 import secrets
-from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable
+from collections import Counter, OrderedDict
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -26,7 +27,16 @@ from swarm_xds.server.limits import Limits
 from swarm_xds.server.observer import Observer, Peer, Refusal
 from swarm_xds.server.publisher import Publisher
 from swarm_xds.server.sequence import merge
-from swarm_xds.server.stream import ProtocolError, RefusedError, Setting, Stream, admit, fetched
+from swarm_xds.server.stream import (
+    LimitError,
+    ProtocolError,
+    RefusedError,
+    Setting,
+    Stream,
+    admit,
+    check_length,
+    fetched,
+)
 from swarm_xds.server.subscription import DELTA_ONLY
 from swarm_xds.server.wire import Encoder, Request, Variant, delta_request, sotw_request
 from swarm_xds.snapshot import CLUSTER, ENDPOINT, LISTENER, ROUTE, SECRET, VIRTUAL_HOST, Resource, Resources
@@ -49,6 +59,7 @@ _NOUNS = {None: "AggregatedResources", CLUSTER: "Clusters", ENDPOINT: "Endpoints
 _STATUS = {
     Refusal.PROTOCOL: grpc.StatusCode.INVALID_ARGUMENT,
     Refusal.FORBIDDEN: grpc.StatusCode.PERMISSION_DENIED,
+    Refusal.LIMIT: grpc.StatusCode.RESOURCE_EXHAUSTED,
 }
 
 #: Unions of new and stale resources kept for streams that change together.
@@ -77,6 +88,8 @@ class _Call:
         self._context = context
         self._parse = sotw_request if variant is Variant.SOTW else delta_request
         self.address = str(context.peer())
+        #: Without the port, which is another one for each connection.
+        self.host = self.address.rpartition(":")[0]
         self.certified = certified
         self.fleet = certified_fleet(context.auth_context()) if certified else None
 
@@ -122,6 +135,7 @@ class Services:
         self._certified = certified
         self._numbers = itertools.count(1)
         self._streams: dict[Stream, None] = {}
+        self._clients: Counter[str] = Counter()
         self._closing = False
 
     def handlers(self) -> "tuple[grpc.GenericRpcHandler[bytes, bytes], ...]":
@@ -164,6 +178,7 @@ class Services:
             try:
                 request = call.parse(data)
                 peer = replace(peer, node=request.node, fleet=request.fleet)
+                check_length(request, self._setting.limits)
                 admit(peer, call)
                 response = fetched(type_url, request, snapshots.of(request.fleet).of(type_url))
             except RefusedError as error:
@@ -175,22 +190,53 @@ class Services:
 
     def _method(self, variant: Variant, type_url: str | None) -> "grpc.RpcMethodHandler[bytes, bytes]":
         async def serve(_: AsyncIterator[bytes], context: "grpc.aio.ServicerContext[Any, Any]") -> None:
-            stream = Stream(
-                self._setting,
-                number=next(self._numbers),
-                variant=variant,
-                type_url=type_url,
-                token=f"{secrets.token_hex(3)}-",
-            )
-            self._streams[stream] = None
-            if self._closing:
-                stream.close()
+            call = _Call(context, variant, certified=self._certified)
             try:
-                await stream.run(_Call(context, variant, certified=self._certified))
+                with self._counted(call.host):
+                    await self._run(call, variant, type_url)
             except RefusedError as error:
                 await context.abort(_STATUS[error.refusal], str(error))
-            finally:
-                del self._streams[stream]
 
         # Bytes in and out: requests are parsed where errors can be answered, responses are encoded once for many.
         return grpc.stream_stream_rpc_method_handler(serve)
+
+    @contextmanager
+    def _counted(self, host: str) -> Iterator[None]:
+        """Count a stream while it lasts.
+
+        Raises:
+            LimitError: There are as many as there may be.
+        """
+        limits = self._setting.limits
+        if self._clients.total() >= limits.streams:
+            raise self._too_many(host, f"more than {limits.streams} streams")
+        if self._clients[host] >= limits.streams_per_client:
+            raise self._too_many(host, f"more than {limits.streams_per_client} streams from {host}")
+        self._clients[host] += 1
+        try:
+            yield
+        finally:
+            self._clients[host] -= 1
+            if not self._clients[host]:
+                del self._clients[host]
+
+    def _too_many(self, host: str, reason: str) -> LimitError:
+        peer = Peer(stream=next(self._numbers), node="", fleet="", variant="", address=host)
+        self._setting.observer.refused(peer, Refusal.LIMIT, reason)
+        return LimitError(reason)
+
+    async def _run(self, call: _Call, variant: Variant, type_url: str | None) -> None:
+        stream = Stream(
+            self._setting,
+            number=next(self._numbers),
+            variant=variant,
+            type_url=type_url,
+            token=f"{secrets.token_hex(3)}-",
+        )
+        self._streams[stream] = None
+        if self._closing:
+            stream.close()
+        try:
+            await stream.run(call)
+        finally:
+            del self._streams[stream]

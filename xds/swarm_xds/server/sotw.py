@@ -66,6 +66,11 @@ class SotwSubscription:
         """Version by name of what the client has been sent and still asks for."""
         return self._sent
 
+    @property
+    def size(self) -> int:
+        """How many names the client asks for, beside everything."""
+        return len(self._names)
+
     def on_request(self, *, names: Collection[str], nonce: str, error: str | None = None) -> Event:
         """Take one request and say what it meant.
 

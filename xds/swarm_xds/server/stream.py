@@ -3,9 +3,9 @@
 In: requests from a transport, and wake-ups from the publisher. Out: bytes to the transport, and what happened to the
 observer. It must not know gRPC, nor decide anything: ``sotw`` and ``delta`` know the protocol, ``sequence`` the order.
 
-One task per stream. It reads only when it is not writing, so a client that sends and never reads costs one request
-and one response; and it looks at the latest snapshot before each response, so one that reads slowly skips what it
-missed.
+One task per stream. It reads only when it is not writing, and no faster than ``Limits`` say, so a client that sends
+without end or never reads costs one request and one response; and it looks at the latest snapshot before each response,
+so one that reads slowly skips what it missed.
 """
 
 import asyncio
@@ -41,6 +41,12 @@ class ForbiddenError(RefusedError):
     """The client asks for what its certificate does not allow."""
 
     refusal = Refusal.FORBIDDEN
+
+
+class LimitError(RefusedError):
+    """The client wants more than one may have."""
+
+    refusal = Refusal.LIMIT
 
 
 class Transport(Protocol):
@@ -101,6 +107,8 @@ class Stream:
         self._rewarm: set[str] = set()
         self._settled: str | None = None
         self._closing = False
+        self._began = setting.clock()
+        self._allowance = Allowance(setting.limits.requests_per_second, setting.limits.requests_at_once, self._began)
         self._wake = asyncio.Event()
         self._watcher = setting.publisher.watch(self._wake.set)
 
@@ -141,19 +149,25 @@ class Stream:
                 self._setting.observer.closed(self._peer)
 
     def _start_reading(self, transport: Transport) -> "asyncio.Future[Request | None]":
-        read = asyncio.ensure_future(transport.read())
+        delay = self._allowance.wait(self._setting.clock())
+        read = asyncio.ensure_future(_later(delay, transport) if delay else transport.read())
         read.add_done_callback(lambda _: self._wake.set())
         return read
 
     async def _sleep(self) -> None:
         """Return when a request or a snapshot has come, or the sequence has waited long enough."""
         deadline = self._sequence.deadline
+        if self._peer is None:
+            deadline = self._began + self._setting.limits.first_request
+            if self._setting.clock() >= deadline:
+                raise LimitError(f"no request within {self._setting.limits.first_request:g} s")
         with suppress(TimeoutError):
             async with asyncio.timeout(None if deadline is None else max(0.0, deadline - self._setting.clock())):
                 await self._wake.wait()
         self._wake.clear()
 
     def _take(self, request: Request, transport: Transport) -> None:
+        check_length(request, self._setting.limits)
         if self._peer is None:
             self._peer = self._peer_of(transport, request.node, request.fleet)
             admit(self._peer, transport)
@@ -161,6 +175,8 @@ class Stream:
             self._setting.observer.opened(self._peer)
         type_url = self._checked_type(request)
         event = self._event(type_url, request)
+        if sum(each.size for each in self._subscriptions.values()) > self._setting.limits.names_per_stream:
+            raise LimitError(f"more than {self._setting.limits.names_per_stream} resource names on one stream")
         if isinstance(event, Ack):
             self._setting.observer.acked(self._peer, type_url, event)
         elif isinstance(event, Nack):
@@ -174,7 +190,7 @@ class Stream:
         if self._variant is Variant.SOTW and type_url in DELTA_ONLY:
             raise ProtocolError(f"type URL {type_url} is of incremental streams only")
         if type_url not in self._subscriptions and len(self._subscriptions) >= self._setting.limits.types_per_stream:
-            raise ProtocolError(f"more than {self._setting.limits.types_per_stream} type URLs on one stream")
+            raise LimitError(f"more than {self._setting.limits.types_per_stream} type URLs on one stream")
         return type_url
 
     def _event(self, type_url: str, request: Request) -> Event:
@@ -248,6 +264,39 @@ class Stream:
                 self._setting.observer.settled(self._peer, version)
                 if self._subscriptions.keys() >= FULL_SET:
                     self._setting.observer.verdict(self._peer, version, self._sequence.rejected())
+
+
+class Allowance:
+    """How soon the next request may be read: so many a second, and some more after a time of fewer."""
+
+    __slots__ = ("_burst", "_left", "_rate", "_then")
+
+    def __init__(self, rate: float, burst: int, now: float) -> None:
+        self._rate = rate
+        self._burst = float(burst)
+        self._left = float(burst)
+        self._then = now
+
+    def wait(self, now: float) -> float:
+        """Return for how many seconds the next request has to wait, and take it as read then."""
+        self._left = min(self._burst, self._left + (now - self._then) * self._rate) - 1.0
+        self._then = now
+        return max(0.0, -self._left / self._rate)
+
+
+async def _later(delay: float, transport: Transport) -> Request | None:
+    await asyncio.sleep(delay)
+    return await transport.read()
+
+
+def check_length(request: Request, limits: Limits) -> None:
+    """Take a request whose texts are of a length that can be remembered.
+
+    Raises:
+        LimitError: One is longer.
+    """
+    if request.longest > limits.name_length:
+        raise LimitError(f"a name of more than {limits.name_length} characters")
 
 
 def admit(peer: Peer, transport: Transport) -> None:
