@@ -283,3 +283,37 @@ def test_exactly_the_culprits_are_held_back(data: st.DataObject) -> None:
     for envoy in story.envoys:
         for type_url, has in envoy.has.items():
             assert has == {name: each.version for name, each in snapshot.of(type_url).items()}
+
+
+def refusal(story: Story, *names: str) -> Rejection:
+    """Return a rejection of clusters as they are published now."""
+    resources = story.build.snapshots.of("").of(CLUSTER)
+    suspects = tuple(Suspect(name, resources[name].version) for name in names)
+    return Rejection(node="e1", fleet="", type_url=CLUSTER, message="no", suspects=suspects)
+
+
+def test_what_is_answered_with_a_rejection_is_not_taken_for_accepted() -> None:
+    """Else a culprit would be what others serve as it is, and nobody would be held back."""
+    story = Story()
+    story.read(service("a"), service("b"))
+    version = story.build.snapshots.of("").version
+    assert not story.quarantine.answered("e1", "", version, frozenset({CLUSTER}))
+    assert story.quarantine.rejected(refusal(story, "a"))
+    assert story.quarantine.held == {"a"}
+
+
+def test_a_trial_that_changes_nothing_for_the_envoy_ends_and_is_not_tried_again() -> None:
+    """It answers all of what was built instead, and still does not use what it rejected: that was not the reason."""
+    story = Story()
+    story.read(service("a"), service("b"))
+    assert story.quarantine.rejected(refusal(story, "a", "b"))
+    story._publish()
+    assert story.quarantine.held == {"a"}
+    version = story.build.snapshots.of("").version
+    assert story.quarantine.answered("e1", "", version, frozenset({CLUSTER}))
+    story._publish()
+    assert story.quarantine.held == frozenset()
+    assert story.told() == {""}
+    assert not story.quarantine.rejected(refusal(story, "a", "b"))
+    story.read(service("a", max_fails="2"), service("b"))
+    assert story.quarantine.rejected(refusal(story, "a", "b"))
