@@ -36,6 +36,9 @@ from swarm_xds.translate import BootstrapOptions
 pytestmark = [pytest.mark.envoy, pytest.mark.timeout(300)]
 
 STEADY = ("steady0", "steady1", "steady2")
+#: Its labels turn bad and good again. They never say anything else that is good, since two control planes that see
+#: different moments of a change may remember different last good forms (ADR 3).
+MOODY = "moody"
 KINDS = ("add", "remove", "rename", "zero", "tune", "scale", "bad")
 
 
@@ -134,8 +137,12 @@ class Fleet:
 
     def change(self, chance: random.Random, number: int, kinds: tuple[str, ...] = KINDS) -> None:
         """Change something, in a way that no request to a steady service may notice."""
-        others = sorted(self.services.keys() - set(STEADY))
+        others = sorted(self.services.keys() - {*STEADY, MOODY})
         kind = chance.choice(kinds)
+        if kind == "bad":
+            labels = self.labels(f"{MOODY}.example.org") | ({PORT: "none"} if chance.random() < 0.5 else {})
+            self.engine.update_service(self.services[MOODY], labels=labels)
+            return
         if kind == "add" or not others:
             self.add(f"app{number}", chance.randint(0, 3))
             return
@@ -147,8 +154,6 @@ class Fleet:
             self.engine.update_service(identifier, labels=self.labels(f"new{number}.example.org"))
         elif kind == "zero":
             self.engine.set_tasks(identifier, [])
-        elif kind == "bad":
-            self.engine.update_service(identifier, labels={**self.labels(f"{name}.example.org"), PORT: "none"})
         else:
             steady = self.services[chance.choice(STEADY)]
             if kind == "tune":
@@ -228,7 +233,7 @@ async def fleet(binary: Path, count: int) -> AsyncIterator[Fleet]:
         )
         replica = App(Settings(listen="127.0.0.1:0", http_port=http_port, manage_networks=False), source)
         place = Fleet(engine, network, application, replica, http_port, port)
-        for name in STEADY:
+        for name in (*STEADY, MOODY):
             place.add(name)
         place.envoys = [
             Envoy(

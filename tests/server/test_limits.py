@@ -61,7 +61,9 @@ async def test_streams_are_counted_and_given_back(variant: str, limit: str) -> N
             await client.have(CLUSTER)
         async with Client(place.port, variant=variant) as third:
             await third.subscribe(CLUSTER)
-            assert (await third.end(CLUSTER))[0] is grpc.StatusCode.RESOURCE_EXHAUSTED
+            # gRPC resets a stream that ends before its first request came; that may reach the client first.
+            ends = (grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.INTERNAL)
+            assert (await third.end(CLUSTER))[0] in ends
         clients[0].stream(CLUSTER).cancel()
         await place.recorder.until(lambda seen: seen.closures)
         async with Client(place.port, variant=variant) as fourth:
