@@ -7,7 +7,7 @@ ENVOY := .envoy/envoy/_bin/envoy
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test soak lint format protos docs golden bench lock clean envoy
+.PHONY: help demo test soak fuzz lint format protos docs golden bench lock clean envoy
 
 help: ## Show what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -25,6 +25,10 @@ soak: $(VENV)/.dev $(ENVOY) lab-packages ## Deploy and remove a stack CYCLES tim
 	  CI=true CYCLES=$(CYCLES) $(BIN)/pytest tests/lab/test_stack_removal.py -k first_try -s -q 2>&1 | tee .cache/soak.log \
 	    || status=$$?; \
 	  grep -E '^[0-9]+ of [0-9]+ cycles' .cache/soak.log || echo "not all of $(CYCLES) cycles"; exit $$status
+
+FUZZ_EXAMPLES ?= 20000
+fuzz: $(VENV)/.dev ## Feed anything to the request path, FUZZ_EXAMPLES times each; CI does a hundred
+	FUZZ_EXAMPLES=$(FUZZ_EXAMPLES) $(BIN)/pytest tests/server/test_fuzz.py -q --timeout 86400
 
 lint: $(VENV)/.dev ## Check format, types and the arrow of imports
 	$(BIN)/ruff format --check .

@@ -79,6 +79,7 @@ async def test_documents_have_every_field(place: World) -> None:
     (route,) = json.loads((await ask(place, "routes", "-o", "json")).stdout)["routes"]
     assert route == {
         "fleet": "default",
+        "scheme": "http",
         "host": "shop.example.org",
         "path": "/",
         "services": ["shop"],

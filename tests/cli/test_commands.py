@@ -36,7 +36,7 @@ def stack(tmp_path: Path) -> Path:
 
 def test_help_of_every_command_has_examples() -> None:
     """Each command explains itself."""
-    for name in ("serve", "translate", "bootstrap", "demo", "labels"):
+    for name in ("serve", "translate", "bootstrap", "demo", "labels", "export"):
         result = command(name, "--help")
         assert result.returncode == 0
         assert f"swarm-xds {name}" in result.stdout
@@ -64,6 +64,33 @@ def test_wrong_use_is_status_2_with_the_reason_on_stderr(args: list[str]) -> Non
     assert result.returncode == 2
     assert result.stdout == ""
     assert result.stderr
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        pytest.param([], "listen=0.0.0.0:0 is not loopback", id="strangers"),
+        pytest.param(["--tls-ca", "ca.pem"], "tls_cert, tls_key missing", id="a part of TLS"),
+        pytest.param(
+            ["--insecure-xds", "true", "--tls-ca", "a", "--tls-cert", "b", "--tls-key", "c"], "exclude", id="both"
+        ),
+    ],
+)
+def test_the_port_is_not_opened_to_strangers(stack: Path, args: list[str], said: str) -> None:
+    """A port that others reach has TLS, or says by its setting's name that it has none."""
+    result = command("serve", "--source", "compose", str(stack), "--listen", "0.0.0.0:0", *args)
+    assert result.returncode == 2
+    assert said in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_tls_files_of_no_use_are_told_by_name(tmp_path: Path, stack: Path) -> None:
+    """Before anything is served."""
+    files = {name: str(tmp_path / name) for name in ("--tls-ca", "--tls-cert", "--tls-key")}
+    result = command("serve", "--source", "compose", str(stack), *(part for pair in files.items() for part in pair))
+    assert result.returncode == 1
+    assert "--tls-ca: No such file" in result.stderr
     assert "Traceback" not in result.stderr
 
 
@@ -146,6 +173,37 @@ def test_static_and_bootstrap_are_accepted_by_envoy(tmp_path: Path, stack: Path,
             [str(envoy_binary), "--mode", "validate", "-c", str(config)], capture_output=True, check=False, timeout=60
         )
         assert validation.returncode == 0, validation.stderr.decode()
+
+
+@pytest.mark.envoy
+def test_what_was_kept_can_be_exported(tmp_path: Path, stack: Path, envoy_binary: Path) -> None:
+    """`serve` ends on SIGTERM and has kept what it served; `export` makes a configuration of it that Envoy accepts."""
+    kept = tmp_path / "snapshot"
+    args = ["serve", "--source", "compose", str(stack), "--listen", "127.0.0.1:0", "--snapshot-file", str(kept)]
+    binary = str(Path(sys.executable).parent / "swarm-xds")
+    with subprocess.Popen([binary, *args], stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr
+        for line in process.stderr:
+            if "snapshot.published" in line:
+                break
+        process.send_signal(signal.SIGTERM)
+        rest = process.stderr.read()
+        assert process.wait(30) == 0, rest
+    assert "stopped" in rest
+    exported = command("export", str(kept))
+    assert exported.returncode == 0, exported.stderr
+    assert exported.stderr.startswith("written ")
+    assert yaml.safe_load(exported.stdout)["static_resources"]["clusters"][0]["name"] == "shop_web"
+    config = tmp_path / "envoy.yaml"
+    config.write_text(exported.stdout, encoding="utf-8")
+    validation = subprocess.run(
+        [str(envoy_binary), "--mode", "validate", "-c", str(config)], capture_output=True, check=False, timeout=60
+    )
+    assert validation.returncode == 0, validation.stderr.decode()
+    for args in (["export", str(kept), "--fleet", "none"], ["export", str(stack)], ["export", str(tmp_path / "none")]):
+        result = command(*args)
+        assert (result.returncode, result.stdout) == (1, "")
+        assert "Traceback" not in result.stderr
 
 
 def test_the_images_bootstrap_is_the_commands() -> None:

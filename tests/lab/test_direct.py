@@ -74,15 +74,3 @@ async def test_five_stacks_are_attached_in_one_update(fleet: Lab) -> None:
     print(load.summary())  # noqa: T201
     fleet.docker(1, "stack", "rm", "staying")
     assert not load.failures, load.summary()
-
-
-def test_a_stack_that_is_attached_can_be_deployed_again_after_its_failed_removal(fleet: Lab) -> None:
-    """The user does nothing but what one does anyway."""
-    edges = Edges(fleet)
-    for _ in range(2):
-        fleet.deploy("again", DIRECT, env={"EXAMPLE_IMAGE": APP, "DIRECT_HOST": "again.example.org"})
-        edges.await_status("again.example.org", 200, timeout=180)
-        fleet.docker(1, "stack", "rm", "again", check=False)
-        wait_for("the end of the stack", lambda: not left(fleet, "again"), timeout=240)
-    settled(fleet, EDGE, len(fleet.nodes), timeout=60)
-    edges.close()

@@ -2,11 +2,9 @@
 
 from dataclasses import replace
 
-import pytest
-
 from swarm_xds.memo import Memo
 from swarm_xds.model import EdgeOptions, Fleet, Forward, RedirectTo, RoutingModel
-from swarm_xds.pipeline import Build, Pipeline
+from swarm_xds.pipeline import Build, Pipeline, Translator
 from swarm_xds.problem import Kind
 from swarm_xds.swarm import Network, Service, SwarmState, Task
 from swarm_xds.translate import FleetMessages, translate
@@ -55,8 +53,8 @@ def kinds(build: Build) -> list[Kind]:
 class Story:
     """One pipeline, and what it comes to for one set of labels after the other."""
 
-    def __init__(self) -> None:
-        self._pipeline = Pipeline(EdgeOptions(), "default")
+    def __init__(self, translator: Translator = translate) -> None:
+        self._pipeline = Pipeline(EdgeOptions(), "default", translator=translator)
         self.build: Build
 
     def __call__(self, labels: dict[str, str], tasks: int = 1) -> dict[str, object]:
@@ -208,18 +206,17 @@ def test_a_service_that_never_could_be_translated_is_left_out() -> None:
     assert "is left out" in problem.reason
 
 
-def test_what_fails_only_together_keeps_everything(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_fails_only_together_keeps_everything() -> None:
     """With nobody to set aside, the last good configuration stays as a whole, with a problem."""
-    story = Story()
     other = GOOD | {"com.docker.lb.hosts": "other.example.org"}
-    assert story(GOOD) == SERVED
 
     def fails_for_two(fleet: Fleet, options: EdgeOptions, memo: Memo) -> FleetMessages:
         if len(fleet.backends) > 1:
             raise ValueError("two are too many")
         return translate(fleet, options, memo)
 
-    monkeypatch.setattr("swarm_xds.pipeline.translate", fails_for_two)
+    story = Story(fails_for_two)
+    assert story(GOOD) == SERVED
     assert story.state(service(GOOD, tasks=2), service(other, "other")) == SERVED
     (problem,) = story.build.problems
     assert (problem.kind, problem.service) == (Kind.NOT_TRANSLATED, "")

@@ -7,7 +7,18 @@ from swarm_xds.server.limits import Limits
 from swarm_xds.server.sequence import Sequence, Step
 from swarm_xds.server.sotw import SotwSubscription
 from swarm_xds.server.subscription import Response
-from swarm_xds.snapshot import ADS_ORDER, CLUSTER, ENDPOINT, LISTENER, ROUTE, SECRET, Resource, Resources, Snapshot
+from swarm_xds.snapshot import (
+    ADS_ORDER,
+    CLUSTER,
+    ENDPOINT,
+    LISTENER,
+    ROUTE,
+    SECRET,
+    VIRTUAL_HOST,
+    Resource,
+    Resources,
+    Snapshot,
+)
 
 LIMITS = Limits(additions=5, removals=30)
 
@@ -338,6 +349,23 @@ def test_a_listener_that_goes_keeps_its_routes_until_it_is_gone() -> None:
     client.sequence.retarget(less)
     assert client.pump() == ["Listener:-edge"]
     assert client.answer(LISTENER) == ["RouteConfiguration:-table"]
+
+
+def test_virtual_hosts_come_with_routes_and_keep_clusters_like_them() -> None:
+    """Their clusters first; stale clusters when the hosts that named them are gone."""
+
+    def hosts(cluster: str) -> Snapshot:
+        return Snapshot({**target(cluster).resources, VIRTUAL_HOST: Resources([Resource.of("h", cluster.encode())])})
+
+    client = Client("delta", CLUSTER, ENDPOINT, LISTENER, ROUTE, VIRTUAL_HOST)
+    client.settle(hosts("a"))
+    client.log.clear()
+    client.sequence.retarget(hosts("b"))
+    assert client.pump() == ["Cluster:b", "ClusterLoadAssignment:b"]
+    client.answer(ENDPOINT)
+    assert client.answer(CLUSTER) == ["VirtualHost:h"]
+    assert client.answer(VIRTUAL_HOST) == ["Cluster:-a"]
+    assert client.answer(CLUSTER) == ["ClusterLoadAssignment:-a"]
 
 
 def test_types_outside_the_order_are_to_be_had_at_any_time() -> None:

@@ -13,6 +13,7 @@ from structlog.testing import capture_logs
 from support.xds_client import (
     PATIENCE,
     Client,
+    Recorder,
     cluster,
     endpoints,
     listener,
@@ -21,7 +22,7 @@ from support.xds_client import (
     snapshots,
 )
 from swarm_xds.server import AddressError, Limits, LogObserver, Peer, Publisher, XdsServer
-from swarm_xds.server.subscription import Nack
+from swarm_xds.server.subscription import Nack, Suspect
 from swarm_xds.snapshot import CLUSTER, ENDPOINT, LISTENER, ROUTE, Resources, Snapshot
 
 from .conftest import Running
@@ -176,7 +177,14 @@ async def test_a_nack_is_reported_and_answered_with_nothing_until_something_chan
     bad = await client.receive(type_url)
     await client.nack(type_url, "will not do")
     await running.recorder.until(lambda seen: seen.nacks)
-    expected = Nack(nonce=bad.nonce, version=bad.version, message="will not do", names=("a",))
+    rejected, accepted = (only(type_url, a=number).of(type_url)["a"].version for number in (2, 1))
+    expected = Nack(
+        nonce=bad.nonce,
+        version=bad.version,
+        message="will not do",
+        names=("a",),
+        suspects=(Suspect("a", rejected, accepted),),
+    )
     assert running.recorder.nacks == [(type_url, expected)]
     running.publisher.publish(snapshots(only(type_url, a=3)))
     good = await client.take(type_url)
@@ -400,7 +408,7 @@ async def test_types_without_end_are_an_error(running: Running, variant: str) ->
     async with Client(running.port, variant=variant) as client:
         for number in range(17):
             await client.send(f"type.example/{number}")
-        assert await client.stream("").code() is grpc.StatusCode.INVALID_ARGUMENT
+        assert await client.stream("").code() is grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
 async def test_a_type_that_is_not_served_is_answered_as_missing(running: Running) -> None:
@@ -438,6 +446,30 @@ async def test_streams_end_in_order_when_the_server_stops(running: Running, clie
     assert running.publisher.streams == 0
 
 
+async def test_streams_end_one_after_the_other(variant: str) -> None:
+    """Else all clients would turn to another replica in the same moment; and new ones end at once."""
+    publisher, recorder = Publisher(), Recorder()
+    limits = Limits(drain=0.6, drain_interval=10)
+    server = XdsServer(publisher, "127.0.0.1:0", recorder, limits)
+    port = await server.start()
+    publisher.publish(snapshots(only(CLUSTER, a=1)))
+    clients = [Client(port, variant=variant, node=f"n{number}") for number in range(4)]
+    try:
+        for client in clients:
+            await client.have(CLUSTER)
+        stop = asyncio.create_task(server.stop(5))
+        ended = []
+        for client in clients:
+            assert (await client.end(CLUSTER))[0] is grpc.StatusCode.OK
+            ended.append(asyncio.get_running_loop().time())
+        await stop
+        assert [peer.node for peer in recorder.closures] == ["n0", "n1", "n2", "n3"]
+        assert ended[-1] - ended[0] >= 3 * 0.15 - 0.05
+    finally:
+        for client in clients:
+            await client.__aexit__(None, None, None)
+
+
 async def test_a_client_that_goes_away_is_forgotten(running: Running, client: Client) -> None:
     """By the publisher and the observer."""
     running.publisher.publish(snapshots(only(CLUSTER, a=1)))
@@ -453,15 +485,6 @@ async def test_a_taken_port_is_an_error(running: Running) -> None:
     with pytest.raises(AddressError) as caught:
         await XdsServer(Publisher(), address).start()
     assert caught.value.address == address
-
-
-async def test_fetching_is_not_served(running: Running) -> None:
-    """The library answers for us."""
-    async with grpc.aio.insecure_channel(f"127.0.0.1:{running.port}") as channel:
-        call = channel.unary_unary("/envoy.service.cluster.v3.ClusterDiscoveryService/FetchClusters")
-        with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await call(b"")
-    assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
 
 
 async def test_the_messages_are_those_of_the_generated_client(running: Running) -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from swarm_xds.server.delta import DeltaSubscription
-from swarm_xds.server.subscription import Ack, Answer, Nack, Response, Stale, Subscribed
+from swarm_xds.server.subscription import Ack, Answer, Nack, Response, Stale, Subscribed, Suspect
 from swarm_xds.snapshot import CLUSTER, ENDPOINT, LISTENER, ROUTE, SECRET, Resource, Resources
 
 FULL = [pytest.param(CLUSTER, id="cds"), pytest.param(LISTENER, id="lds")]
@@ -271,11 +271,67 @@ def test_a_rejected_resource_is_not_sent_again_until_it_changes(type_url: str) -
     response = subscription.next_response(these(a=2, b=1))
     assert response
     event = subscription.on_request(nonce=response.nonce, error="bad")
-    assert event == Nack(nonce=response.nonce, version=response.version, message="bad", names=("a",))
+    suspects = (Suspect("a", these(a=2)["a"].version, these(a=1)["a"].version),)
+    expected = Nack(nonce=response.nonce, version=response.version, message="bad", names=("a",), suspects=suspects)
+    assert event == expected
     assert subscription.next_response(these(a=2, b=1)) is None
     assert subscription.answered(these(a=2, b=1)) is Answer.REJECTED
     assert content(subscription.next_response(these(a=2, b=2))) == (["b"], [])
     assert content(subscription.next_response(these(a=1, b=2))) == (["a"], [])
+
+
+@pytest.mark.parametrize("type_url", FULL + PARTIAL)
+@pytest.mark.parametrize("b", [{"b": 1}, {"b": 3}, {}], ids=["back", "onward", "gone"])
+def test_what_was_rejected_with_something_that_changed_is_sent_again(type_url: str, b: dict[str, int]) -> None:
+    """Envoy takes nothing of a response that it cannot parse, so the rest of it has to come once more."""
+    subscription = started(type_url, these(a=1, b=1, c=1), "*")
+    response = subscription.next_response(these(a=2, b=2, c=1))
+    assert response
+    event = subscription.on_request(nonce=response.nonce, error="bad")
+    assert isinstance(event, Nack)
+    assert [(each.name, each.accepted) for each in event.suspects] == [
+        (name, these(**{name: 1})[name].version) for name in "ab"
+    ]
+    assert subscription.next_response(these(a=2, b=2, c=1)) is None
+    other = subscription.next_response(these(a=2, b=2, c=2))
+    assert content(other) == (["c"], [])
+    assert other
+    subscription.on_request(nonce=other.nonce)
+    again = subscription.next_response(these(a=2, c=2, **b))
+    assert content(again) == ((["a", "b"], []) if b else (["a"], ["b"]))
+    assert again
+    subscription.on_request(nonce=again.nonce)
+    assert subscription.answered(these(a=2, c=2, **b)) is Answer.ACCEPTED
+    assert subscription.next_response(these(a=2, c=3, **b)) is not None
+
+
+def test_what_was_accepted_before_is_no_suspect() -> None:
+    """Neither if it is sent again, nor if a client brought it along, nor if it is a change back."""
+    subscription = DeltaSubscription(ENDPOINT)
+    subscription.on_request(subscribe=["*", "a"], initial=versions(these(a=1, b=1)))
+    subscription.force(["a"])
+    response = subscription.next_response(these(a=1, b=2))
+    assert response
+    event = subscription.on_request(nonce=response.nonce, error="bad")
+    assert isinstance(event, Nack)
+    assert event.names == ("a", "b")
+    assert [each.name for each in event.suspects] == ["b"]
+    response = subscription.next_response(these(a=2, b=1))
+    assert response
+    event = subscription.on_request(nonce=response.nonce, error="bad")
+    assert isinstance(event, Nack)
+    assert [(each.name, each.accepted) for each in event.suspects] == [("a", these(a=1)["a"].version)]
+
+
+def test_what_was_never_answered_stays_a_suspect() -> None:
+    """Until a response with it is accepted; what it had before all of them is what the client has."""
+    subscription = started(ENDPOINT, these(a=1), "*")
+    assert subscription.next_response(these(a=2))
+    second = subscription.next_response(these(a=3))
+    assert second
+    event = subscription.on_request(nonce=second.nonce, error="bad")
+    assert isinstance(event, Nack)
+    assert event.suspects == (Suspect("a", these(a=3)["a"].version, these(a=1)["a"].version),)
 
 
 def test_answers_match_their_own_response_not_only_the_last() -> None:

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import pytest
 
 from swarm_xds.server.sotw import SotwSubscription
-from swarm_xds.server.subscription import Ack, Answer, Nack, Response, Stale, Subscribed
+from swarm_xds.server.subscription import Ack, Answer, Nack, Response, Stale, Subscribed, Suspect
 from swarm_xds.snapshot import CLUSTER, ENDPOINT, LISTENER, ROUTE, SECRET, Resource, Resources
 
 FULL = [pytest.param(CLUSTER, id="cds"), pytest.param(LISTENER, id="lds")]
@@ -278,7 +278,9 @@ def test_a_rejected_response_is_not_sent_again(type_url: str) -> None:
     response = subscription.next_response(these(a=2))
     assert response
     event = subscription.on_request(names=["a"], nonce=response.nonce, error="bad")
-    assert event == Nack(nonce=response.nonce, version=response.version, message="bad", names=("a",))
+    suspects = (Suspect("a", these(a=2)["a"].version, these(a=1)["a"].version),)
+    expected = Nack(nonce=response.nonce, version=response.version, message="bad", names=("a",), suspects=suspects)
+    assert event == expected
     assert subscription.next_response(these(a=2)) is None
     assert subscription.answered(these(a=2)) is Answer.REJECTED
 
@@ -296,6 +298,41 @@ def test_after_a_rejection_the_next_change_is_sent(type_url: str, number: int) -
     assert response
     subscription.on_request(names=["a"], nonce=response.nonce)
     assert subscription.answered(these(a=number)) is Answer.ACCEPTED
+
+
+@pytest.mark.parametrize("type_url", FULL + PARTIAL)
+def test_what_was_rejected_with_something_that_changed_is_sent_again(type_url: str) -> None:
+    """Envoy takes nothing of a response that it cannot parse, so the rest of it has to come once more."""
+    subscription, _ = started(type_url, these(a=1, b=1, c=1), "a", "b", "c")
+    response = subscription.next_response(these(a=2, b=2, c=1))
+    assert response
+    event = subscription.on_request(names="abc", nonce=response.nonce, error="bad")
+    assert isinstance(event, Nack)
+    assert [each.name for each in event.suspects] == ["a", "b"]
+    assert subscription.next_response(these(a=2, b=2, c=1)) is None
+    again = subscription.next_response(these(a=2, b=1, c=1))
+    full_set = type_url in (CLUSTER, LISTENER)
+    assert names(again) == (["a", "b", "c"] if full_set else ["a", "b"])
+    assert again
+    subscription.on_request(names="abc", nonce=again.nonce)
+    assert subscription.answered(these(a=2, b=1, c=1)) is Answer.ACCEPTED
+    assert names(subscription.next_response(these(a=2, b=2, c=1))) == (["a", "b", "c"] if full_set else ["b"])
+
+
+def test_what_was_never_answered_stays_a_suspect() -> None:
+    """A change that comes before the answer to the last one does not make that one good."""
+    subscription, _ = started(CLUSTER, these(a=1, b=1))
+    assert subscription.next_response(these(a=2, b=1))
+    second = subscription.next_response(these(a=2, b=2))
+    assert second
+    event = subscription.on_request(names=[], nonce=second.nonce, error="bad")
+    assert isinstance(event, Nack)
+    assert [each.name for each in event.suspects] == ["a", "b"]
+    third = subscription.next_response(these(a=2, b=1))
+    assert third
+    event = subscription.on_request(names=[], nonce=third.nonce, error="bad")
+    assert isinstance(event, Nack)
+    assert [each.name for each in event.suspects] == ["a"]
 
 
 def test_a_rejection_is_known_by_its_error_not_by_its_version() -> None:

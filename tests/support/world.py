@@ -18,9 +18,10 @@ from support.ports import free_port
 from swarm_xds.app import App, Published
 from swarm_xds.demo.envoy import Envoy
 from swarm_xds.operations import Operations
+from swarm_xds.pipeline import Translator
 from swarm_xds.settings import Settings
 from swarm_xds.sources.docker import DockerSource, Timings, find_endpoints
-from swarm_xds.translate import BootstrapOptions
+from swarm_xds.translate import BootstrapOptions, translate
 
 HOSTS = "com.docker.lb.hosts"
 PORT = "com.docker.lb.port"
@@ -72,7 +73,7 @@ class World:
 
 
 @asynccontextmanager
-async def world(binary: Path, *, incremental: bool = True) -> AsyncIterator[World]:
+async def world(binary: Path, *, incremental: bool = True, translator: Translator = translate) -> AsyncIterator[World]:
     """Start everything, and end it, whatever happens in between."""
     http_port = free_port()
     published: list[Published] = []
@@ -90,7 +91,7 @@ async def world(binary: Path, *, incremental: bool = True) -> AsyncIterator[Worl
             fleet_networks=(("default", ("edge",)),),
             timings=Timings(slow=0.3, retry_cap=0.2),
         )
-        app = App(settings, source, on_published=published.append)
+        app = App(settings, source, translator=translator, on_published=published.append)
         port = await app.start()
         operations = Operations(settings, app.record, source, None)
         await operations.start()

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
@@ -20,9 +20,20 @@ from google.protobuf import any_pb2, duration_pb2
 from google.protobuf.message import Message
 from google.rpc import status_pb2
 
-from swarm_xds.server import Peer, SilentObserver
+from swarm_xds.server import Peer, Refusal, SilentObserver
 from swarm_xds.server.subscription import Ack, Nack, Response
-from swarm_xds.snapshot import CLUSTER, ENDPOINT, LISTENER, ROUTE, SECRET, Resource, Resources, Snapshot, Snapshots
+from swarm_xds.snapshot import (
+    CLUSTER,
+    ENDPOINT,
+    LISTENER,
+    ROUTE,
+    SECRET,
+    VIRTUAL_HOST,
+    Resource,
+    Resources,
+    Snapshot,
+    Snapshots,
+)
 
 #: Seconds after which a test that waits for a fact has failed.
 PATIENCE = 10.0
@@ -30,7 +41,7 @@ PATIENCE = 10.0
 _ADS = config_source_pb2.ConfigSource(ads=config_source_pb2.AggregatedConfigSource(), resource_api_version="V3")
 
 _NOUNS = {CLUSTER: ("cluster", "Cluster"), ENDPOINT: ("endpoint", "Endpoint"), LISTENER: ("listener", "Listener"),
-          ROUTE: ("route", "Route"), SECRET: ("secret", "Secret")}  # fmt: skip
+          ROUTE: ("route", "Route"), SECRET: ("secret", "Secret"), VIRTUAL_HOST: ("route", "VirtualHost")}  # fmt: skip
 
 
 def resource(name: str, message: Message) -> Resource:
@@ -131,6 +142,7 @@ class Recorder(SilentObserver):
     acks: list[tuple[str, Ack]] = field(default_factory=list)
     nacks: list[tuple[str, Nack]] = field(default_factory=list)
     versions: list[str] = field(default_factory=list)
+    refusals: list[tuple[Peer, Refusal, str]] = field(default_factory=list)
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     def opened(self, peer: Peer) -> None:
@@ -156,6 +168,10 @@ class Recorder(SilentObserver):
     def settled(self, peer: Peer, version: str) -> None:  # noqa: ARG002 # an observer is told more
         """Remember the version."""
         self._add(self.versions, version)
+
+    def refused(self, peer: Peer, refusal: Refusal, reason: str) -> None:
+        """Remember the refusal."""
+        self._add(self.refusals, (peer, refusal, reason))
 
     async def until(self, fact: Callable[["Recorder"], object]) -> None:
         """Wait until ``fact`` holds of what was recorded."""
@@ -196,12 +212,24 @@ class Client(AbstractAsyncContextManager["Client"]):
         aggregated: Whether all types share one stream, or each has one with its own service.
         fleet: ``node.cluster``.
         node: ``node.id``; ``None`` for requests without a node.
+        credentials: TLS; ``None`` for plain text.
     """
 
     def __init__(
-        self, port: int, *, variant: str = "sotw", aggregated: bool = True, fleet: str = "", node: str | None = "n1"
+        self,
+        port: int,
+        *,
+        variant: str = "sotw",
+        aggregated: bool = True,
+        fleet: str = "",
+        node: str | None = "n1",
+        credentials: grpc.ChannelCredentials | None = None,
     ) -> None:
-        self._channel = grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=[("grpc.use_local_subchannel_pool", 1)])
+        address, options = f"127.0.0.1:{port}", [("grpc.use_local_subchannel_pool", 1)]
+        if credentials is None:
+            self._channel = grpc.aio.insecure_channel(address, options=options)
+        else:
+            self._channel = grpc.aio.secure_channel(address, credentials, options=options)
         self.variant = variant
         self.aggregated = aggregated
         self._node = None if node is None else {"id": node, "cluster": fleet}
@@ -242,7 +270,9 @@ class Client(AbstractAsyncContextManager["Client"]):
         if fresh and self._node is not None:
             message.node.id = self._node["id"]
             message.node.cluster = self._node["cluster"]
-        await self.stream(type_url).write(message.SerializeToString())
+        # Where there is no connection, the end of the stream says so.
+        with suppress(grpc.aio.AioRpcError):
+            await self.stream(type_url).write(message.SerializeToString())
 
     async def subscribe(self, type_url: str, *names: str, initial: Mapping[str, str] | None = None) -> None:
         """Ask for names beside those already asked for; for none, in the first request, to have everything."""
@@ -288,6 +318,14 @@ class Client(AbstractAsyncContextManager["Client"]):
         received = await self.receive(type_url)
         await self.ack(type_url)
         return received
+
+    async def end(self, type_url: str) -> tuple[grpc.StatusCode, str]:
+        """Wait for the end of the type's stream, on which nothing may come any more, and return how it ended."""
+        stream = self.stream(type_url)
+        async with asyncio.timeout(PATIENCE):
+            with suppress(grpc.aio.AioRpcError):
+                assert await stream.read() is grpc.aio.EOF
+            return await stream.code(), await stream.details()
 
     async def _names_as_they_are(self, type_url: str) -> None:
         last = self._last.get(type_url)

@@ -8,7 +8,9 @@ import gc
 import os
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 
 import structlog
 
@@ -21,16 +23,22 @@ from swarm_xds.certs.withhold import WITHHELD, without_keys
 from swarm_xds.networks.manager import NetworkManager
 from swarm_xds.observe import Record
 from swarm_xds.operations import Operations
-from swarm_xds.pipeline import Build, Pipeline
+from swarm_xds.pipeline import Build, Pipeline, Translator
 from swarm_xds.problem import Problem, Severity
+from swarm_xds.quarantine import Quarantine, Rejection, Suspect
 from swarm_xds.server import (
+    CertificateError,
+    Credentials,
     Limits,
+    Loaded,
     LogObserver,
+    Nack,
     Observer,
     Observers,
     Peer,
     Publisher,
     SilentObserver,
+    TlsFiles,
     XdsServer,
 )
 from swarm_xds.settings import Settings
@@ -38,6 +46,8 @@ from swarm_xds.snapshot import ADS_ORDER, Resources, Snapshots
 from swarm_xds.sources import Reading, Source
 from swarm_xds.sources.compose import ComposeSource
 from swarm_xds.sources.docker import DockerSource, Timings, find_endpoints
+from swarm_xds.store import Store
+from swarm_xds.translate import translate
 
 _log = structlog.get_logger("swarm_xds")
 #: Seconds that open streams have to end when the control plane stops.
@@ -79,6 +89,37 @@ class Greeter(SilentObserver):
         _log.info("proxy.gone", node=peer.node, fleet=peer.fleet, address=peer.address)
 
 
+class Jury(SilentObserver):
+    """Tells the quarantine what proxies reject and accept.
+
+    Args:
+        quarantine: Judges.
+        judged: Called when what is published has to be built anew.
+    """
+
+    def __init__(self, quarantine: Quarantine, judged: Callable[[], None]) -> None:
+        self._quarantine = quarantine
+        self._judged = judged
+
+    def nacked(self, peer: Peer, type_url: str, nack: Nack) -> None:
+        """Have a rejection judged."""
+        suspects = tuple(Suspect(each.name, each.version, each.accepted) for each in nack.suspects)
+        rejection = Rejection(
+            node=peer.node, fleet=peer.fleet, type_url=type_url, message=nack.message, suspects=suspects
+        )
+        if self._quarantine.rejected(rejection):
+            self._judged()
+
+    def verdict(self, peer: Peer, version: str, rejected: frozenset[str]) -> None:
+        """Have an answer to the whole judged."""
+        if self._quarantine.answered(peer.node, peer.fleet, version, rejected):
+            self._judged()
+
+    def closed(self, peer: Peer) -> None:
+        """Wait for nobody who is gone."""
+        self._quarantine.gone(peer.node, peer.fleet)
+
+
 class App:
     """A control plane: reads, builds, publishes and serves until it is stopped.
 
@@ -91,6 +132,9 @@ class App:
         limits: Times and sizes of the streams.
         manager: Brings about the network plan; None: nobody does.
         on_published: Is told what each reading led to.
+
+    Raises:
+        CertificateError: The files of the TLS settings are of no use.
     """
 
     def __init__(
@@ -103,6 +147,7 @@ class App:
         observer: Observer | None = None,
         limits: Limits | None = None,
         manager: NetworkManager | None = None,
+        translator: Translator = translate,
         on_published: Callable[[Published], None] = lambda _: None,
     ) -> None:
         self._source = source
@@ -110,7 +155,13 @@ class App:
         self._want = want
         self._carries_keys = settings.carries_keys
         self._manager = manager
-        self._pipeline = Pipeline(settings.edge, settings.default_fleet, settings.networks)
+        self._pipeline = Pipeline(settings.edge, settings.default_fleet, settings.networks, translator)
+        self._quarantine = Quarantine()
+        #: The readings that were last built from.
+        self._latest: tuple[Reading, CertificatesReading] | None = None
+        self._store = None if settings.snapshot_file is None else Store(settings.snapshot_file)
+        self._restore_after = settings.snapshot_after_seconds
+        self._restored: datetime | None = None
         self._on_published = on_published
         self._problems: frozenset[Problem] = frozenset()
         self.publisher = Publisher()
@@ -120,10 +171,16 @@ class App:
             LogObserver(_log),
             Greeter(self.publisher),
             self.record,
+            Jury(self._quarantine, self._judged),
             *([] if observer is None else [observer]),
         ]
+        credentials = _credentials(settings)
         self._server = XdsServer(
-            self.publisher, settings.listen, observer=Observers(*observers), limits=limits or Limits()
+            self.publisher,
+            settings.listen,
+            observer=Observers(*observers),
+            limits=limits or Limits(),
+            credentials=None if credentials is None else credentials.server_credentials(),
         )
 
     async def start(self) -> int:
@@ -137,8 +194,34 @@ class App:
         return port
 
     async def stop(self) -> None:
-        """End all streams and close the port."""
+        """End all streams, one after the other, and close the port; what is served is kept."""
         await self._server.stop(_STOP_GRACE)
+        if self._store is not None:
+            await self._store.flush()
+
+    @property
+    def restored(self) -> datetime | None:
+        """When what is served was written to the file that it was read from; ``None`` if it is from a reading."""
+        return self._restored
+
+    async def keep(self) -> None:
+        """Keep what is served in the file, for ever; serve what is in it if nothing else comes for too long.
+
+        Not at once: it is of the past, and where a manager answers the present is a moment away.
+        """
+        if self._store is None:
+            return
+        kept = self._store.restore()
+        if kept is not None:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._restore_after):
+                    await self.publisher.published()
+            if self.publisher.latest is None:
+                age = (datetime.now(UTC) - kept.written).total_seconds()
+                self._restored = kept.written
+                self.publisher.publish(kept.snapshots)
+                _log.warning("snapshot.restored", written=kept.written.isoformat(), age_seconds=round(age))
+        await self._store.run()
 
     async def follow(self) -> None:
         """Publish what the sources read, for ever; nothing until each has a first complete reading."""
@@ -167,12 +250,18 @@ class App:
 
     def _serve(self, swarm: Reading, certificates: CertificatesReading, reading: Reading | CertificatesReading) -> None:
         """Build and publish; ``reading`` is the newer of the two."""
-        first = self.publisher.latest is None
+        first = self._latest is None
+        self._latest = (swarm, certificates)
         started = time.perf_counter()
-        problems = (*swarm.problems, *certificates.problems)
-        build = self._pipeline.build(swarm.state, problems, certificates.certificates)
+        state = self._quarantine.apply(swarm.state)
+        problems = (*swarm.problems, *certificates.problems, *self._quarantine.problems())
+        build = self._pipeline.build(state, problems, certificates.certificates)
         changed = _changed(self.publisher.latest, build.snapshots)
+        self._quarantine.built(state, build.model, build.snapshots)
         self.publisher.publish(build.snapshots)
+        self._restored = None
+        if self._store is not None:
+            self._store.keep(build.snapshots)
         if self._want is not None:
             self._want(host for fleet in build.model.fleets for host in fleet.uncertified)
         if self._manager is not None and build.networks is not None:
@@ -193,6 +282,13 @@ class App:
             # change waits for it.
             gc.collect()
             gc.freeze()
+
+    def _judged(self) -> None:
+        """Build the last readings anew, without what was found to be rejected."""
+        if self._latest is not None:
+            _log.info("quarantine.changed", held=sorted(self._quarantine.held))
+            swarm, certificates = self._latest
+            self._serve(swarm, certificates, replace(swarm, cause="rejected by a proxy", noticed=None))
 
     def _tell(self, cause: str, build: Build, changed: Mapping[str, int], seconds: float) -> None:
         """Log a change once, and each problem when it comes and when it goes."""
@@ -229,6 +325,7 @@ async def serve(settings: Settings) -> None:
 
     Raises:
         AddressError: The address cannot be bound.
+        CertificateError: The files of the TLS settings are of no use.
         EndpointError: The Docker settings name no usable endpoint.
     """
     manager = None
@@ -252,6 +349,7 @@ async def serve(settings: Settings) -> None:
             tasks.create_task(app.follow())
             if obtaining is not None:
                 tasks.create_task(obtaining.run())
+            tasks.create_task(app.keep())
             if manager is not None:
                 tasks.create_task(manager.run())
     finally:
@@ -281,6 +379,25 @@ async def _feed(
 ) -> None:
     async for reading in source:
         await into.put(reading)
+
+
+def _credentials(settings: Settings) -> Credentials | None:
+    """Return the credentials that the settings ask for; ``None`` for plain text."""
+    if settings.tls_ca is None or settings.tls_cert is None or settings.tls_key is None:
+        return None
+    return Credentials(
+        TlsFiles(ca=settings.tls_ca, certificate=settings.tls_cert, key=settings.tls_key),
+        on_loaded=_tell_loaded,
+        on_error=_tell_unusable,
+    )
+
+
+def _tell_loaded(loaded: Loaded) -> None:
+    _log.info("xds.certificate", expires=loaded.expires.isoformat())
+
+
+def _tell_unusable(error: CertificateError) -> None:
+    _log.warning("xds.certificate_unusable", error=str(error), kept="the one before")
 
 
 def _changed(before: Snapshots | None, after: Snapshots) -> dict[str, int]:

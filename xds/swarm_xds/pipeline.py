@@ -5,7 +5,7 @@ remembers (``Memo``, and the last good form of routes, services and certificates
 not know which source read, or who is served.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -19,7 +19,9 @@ from swarm_xds.plan import build as plan
 from swarm_xds.problem import Kind, Problem, Severity, ordered
 from swarm_xds.snapshot import Snapshot, Snapshots, snapshot
 from swarm_xds.swarm import Service, SwarmState
-from swarm_xds.translate import relay_configuration, translate
+from swarm_xds.translate import FleetMessages, relay_configuration, translate
+
+Translator = Callable[[Fleet, EdgeOptions, Memo], FleetMessages]
 
 _NO_CERTIFICATES = Certificates()
 
@@ -38,10 +40,24 @@ class Build:
 
 
 class Pipeline:
-    """Builds snapshots from readings, one after the other."""
+    """Builds snapshots from readings, one after the other.
 
-    def __init__(self, options: EdgeOptions, default_fleet: str, networks: NetworkOptions | None = None) -> None:
+    Args:
+        options: How proxies behave.
+        default_fleet: The fleet of services that name none.
+        networks: How networks are managed; None where they are not.
+        translator: Makes Envoy's messages; another one than ``translate`` is for tests.
+    """
+
+    def __init__(
+        self,
+        options: EdgeOptions,
+        default_fleet: str,
+        networks: NetworkOptions | None = None,
+        translator: Translator = translate,
+    ) -> None:
         self._options = options
+        self._translate = translator
         self._networks = networks
         self._default_fleet = default_fleet
         self._memo = Memo()
@@ -108,7 +124,7 @@ class Pipeline:
         return relay_configuration(fleet_subnets, subnets, self._options.connect_timeout)
 
     def _snapshot(self, fleet: Fleet) -> Snapshot:
-        return snapshot(translate(fleet, self._options, self._memo), self._memo)
+        return snapshot(self._translate(fleet, self._options, self._memo), self._memo)
 
     def _without_culprits(self, state: SwarmState, certificates: Certificates, error: Exception) -> Build:
         """Return the build in which each service that cannot be built has its last good form, or is left out.
@@ -145,7 +161,7 @@ class Pipeline:
 
     def _try(self, state: SwarmState, certificates: Certificates) -> str | None:
         try:
-            Pipeline(self._options, self._default_fleet, self._networks)._build(state, certificates)
+            Pipeline(self._options, self._default_fleet, self._networks, self._translate)._build(state, certificates)
         except Exception as error:
             return _text(error)
         return None

@@ -48,6 +48,7 @@ class Kind(StrEnum):
     LAST_GOOD = "last-good"
     NOT_TRANSLATED = "not-translated"
     NO_CERTIFICATE = "no-certificate"
+    REJECTED = "rejected"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)

@@ -7,10 +7,10 @@ setting is an error wherever it stands, so that a typing mistake is not silent.
 from collections.abc import Mapping
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from swarm_xds.certs.acme.options import LETS_ENCRYPT, AcmeOptions
 from swarm_xds.labels import Via
@@ -40,7 +40,26 @@ class Settings(BaseModel):
     files: tuple[Path, ...] = Field((), description="Stack files to follow, with source compose.")
     listen: str = Field(
         "127.0.0.1:18000",
-        description="Address and port of the xDS server. It is not encrypted yet: keep it on a network of its own.",
+        description="Address and port of the xDS server; one that is not loopback needs the three TLS files.",
+    )
+    tls_ca: Path | None = Field(
+        None,
+        description="PEM file of the authority whose clients the xDS server lets in, each with its own fleet only.",
+    )
+    tls_cert: Path | None = Field(
+        None, description="PEM file of the xDS server's certificate; read again when it changes."
+    )
+    tls_key: Path | None = Field(None, description="PEM file of its key.")
+    insecure_xds: bool = Field(
+        default=False,
+        description="Serve without TLS beyond loopback: who reaches the port reads the configuration of every fleet.",
+    )
+    snapshot_file: Path | None = Field(
+        None,
+        description="File that keeps what is served, for a start while no manager answers and for export.",
+    )
+    snapshot_after_seconds: float = Field(
+        3.0, ge=0, le=3600, description="Seconds that a start waits for a manager before it serves the file's content."
     )
     default_fleet: str = Field(
         "default", min_length=1, description="Fleet (Envoy's node.cluster) of services that name none."
@@ -136,6 +155,12 @@ class Settings(BaseModel):
         """Take a comma-separated text for a list, as the environment has it."""
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
+    @field_validator("tls_ca", "tls_cert", "tls_key", "snapshot_file", "certs", "acme_folder", "acme_ca", mode="before")
+    @classmethod
+    def _given(cls, value: object) -> object:
+        """Take an empty text for none, as an environment has it."""
+        return None if value == "" else value
+
     @field_validator("listen", "metrics_listen", "debug_listen")
     @classmethod
     def _address(cls, value: str, info: ValidationInfo) -> str:
@@ -146,12 +171,6 @@ class Settings(BaseModel):
             raise ValueError("not an address and a port, such as 127.0.0.1:18000")
         return value
 
-    @field_validator("certs", "acme_folder", "acme_ca", mode="before")
-    @classmethod
-    def _given_folder(cls, value: object) -> object:
-        """Take an empty text for none, as an environment has it."""
-        return None if value == "" else value
-
     @field_validator("https_port")
     @classmethod
     def _apart(cls, value: int, info: ValidationInfo) -> int:
@@ -161,8 +180,8 @@ class Settings(BaseModel):
 
     @property
     def carries_keys(self) -> bool:
-        """Whether private keys may go out over xDS: to this machine alone, or where that is asked for by name."""
-        return self.insecure_xds_secrets or _is_loopback(self.listen)
+        """Whether private keys may go out over xDS: encrypted, to this machine alone, or where that is asked for."""
+        return self.tls_key is not None or self.insecure_xds_secrets or _is_loopback(self.listen)
 
     @property
     def acme(self) -> AcmeOptions | None:
@@ -176,6 +195,22 @@ class Settings(BaseModel):
             directory=self.acme_directory,
             ca=self.acme_ca,
         )
+
+    @model_validator(mode="after")
+    def _encrypted(self) -> Self:
+        """Refuse to serve strangers, unless that is asked for by name."""
+        files = {"tls_ca": self.tls_ca, "tls_cert": self.tls_cert, "tls_key": self.tls_key}
+        missing = [name for name, path in files.items() if path is None]
+        if missing and len(missing) < len(files):
+            raise ValueError(f"TLS needs all of {', '.join(files)}: {', '.join(missing)} missing")
+        if missing and not self.insecure_xds and not _is_loopback(self.listen):
+            raise ValueError(
+                f"listen={self.listen} is not loopback, so {', '.join(files)} have to be set; or insecure_xds, where"
+                " nobody else reaches the port: it serves all configuration to whoever asks"
+            )
+        if self.insecure_xds and not missing:
+            raise ValueError(f"insecure_xds and {', '.join(files)} exclude each other")
+        return self
 
     @property
     def edge(self) -> EdgeOptions:
@@ -243,10 +278,21 @@ def load(given: Mapping[str, Any], environ: Mapping[str, str], file: Path | None
     except ValidationError as error:
         lines = []
         for each in error.errors():
-            name = str(each["loc"][0]) if each["loc"] else ""
+            if not each["loc"]:
+                lines.append(each["msg"].removeprefix("Value error, "))
+                continue
+            name = str(each["loc"][0])
             reason = "there is no such setting" if each["type"] == "extra_forbidden" else each["msg"]
             lines.append(f"{origins.get(name, name)}={values.get(name)!r}: {reason}")
         raise SettingsError("\n".join(lines)) from None
+
+
+def _is_loopback(listen: str) -> bool:
+    host = listen.rpartition(":")[0].strip("[]")
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _from_file(file: Path | None) -> Mapping[str, Any]:
@@ -261,11 +307,3 @@ def _from_file(file: Path | None) -> Mapping[str, Any]:
     if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
         raise SettingsError(f"{file}: not a mapping of settings")
     return content
-
-
-def _is_loopback(listen: str) -> bool:
-    host = listen.rpartition(":")[0].strip("[]")
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -5,6 +5,7 @@ import typer
 from swarm_xds.cli import (
     bootstrap,
     demo,
+    export,
     labels,
     migrate,
     networks,
@@ -35,6 +36,7 @@ app.command("labels", epilog=labels.EXAMPLES)(labels.labels)
 app.command("networks", epilog=networks.EXAMPLES)(networks.networks)
 app.command("uninstall", epilog=uninstall.EXAMPLES)(uninstall.uninstall)
 app.add_typer(pki.app)
+app.command("export", epilog=export.EXAMPLES)(export.export)
 app.command("bootstrap", epilog=bootstrap.EXAMPLES)(bootstrap.bootstrap)
 app.command("validate", epilog=validate.EXAMPLES)(validate.validate)
 app.command("migrate", epilog=migrate.EXAMPLES)(migrate.migrate)

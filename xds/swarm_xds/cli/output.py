@@ -3,17 +3,19 @@
 import json
 import os
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, MutableSequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, NoReturn
 
 import typer
 import yaml
+from envoy.extensions.transport_sockets.tls.v3.secret_pb2 import Secret
 from google.protobuf.json_format import MessageToJson
 from google.protobuf.message import Message
 
 from swarm_xds.problem import Problem, Severity
+from swarm_xds.translate import redacted
 
 _COLORS = {Severity.ERROR: typer.colors.RED, Severity.WARNING: typer.colors.YELLOW, Severity.INFO: typer.colors.BLUE}
 
@@ -51,6 +53,12 @@ def write_file(document: object, style: Format, path: Path) -> None:
         Path(name).replace(path)
     except OSError as error:
         failed(f"cannot write {path}: {error.strerror}")
+
+
+def redact(secrets: MutableSequence[Secret]) -> None:
+    """Take the private keys out of secrets that are going to be shown."""
+    for secret in secrets:
+        secret.CopyFrom(redacted(secret))
 
 
 def _text(document: object, style: Format) -> str:

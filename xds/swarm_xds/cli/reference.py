@@ -50,6 +50,10 @@ KINDS: dict[Kind, tuple[str, str]] = {
         "`network.via: host` on a port that is not published in host mode.",
         "Publish it with `mode: host`, or take the label away.",
     ),
+    Kind.REJECTED: (
+        "A proxy has rejected what the service's labels came to; the service goes back to what was accepted before.",
+        "The reason has the proxy's own words. Mend the label that it names.",
+    ),
     Kind.NO_CERTIFICATE: (
         "A host asks for TLS and no certificate that can be served covers it; TLS for it is refused.",
         "Name one in `ssl_cert`, put one into the directory of certificates, or have one ordered by ACME.",

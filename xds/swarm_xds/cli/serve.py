@@ -13,7 +13,7 @@ import typer
 from swarm_xds import log
 from swarm_xds.app import serve as run
 from swarm_xds.cli.output import failed, wrong_use
-from swarm_xds.server import AddressError
+from swarm_xds.server import AddressError, CertificateError
 from swarm_xds.settings import PREFIX, Settings, SettingsError, load
 from swarm_xds.sources.docker import EndpointError
 
@@ -21,7 +21,7 @@ EXAMPLES = """Examples:
 
 swarm-xds serve --source compose stack.yml --http-port 8080
 
-swarm-xds serve --source docker --listen 0.0.0.0:18000
+swarm-xds serve --source docker --listen 0.0.0.0:18000 --tls-ca ca.pem --tls-cert xds.pem --tls-key xds.key
 
 SWARM_XDS_SOURCE=docker SWARM_XDS_LOG_FORMAT=json swarm-xds serve
 
@@ -44,7 +44,7 @@ def serve(files: list[Path] | None = None, config: Path | None = None, **given: 
     log.configure(settings.log_level, settings.log_format)
     try:
         asyncio.run(_until_told(settings))
-    except (AddressError, EndpointError) as error:
+    except (AddressError, CertificateError, EndpointError) as error:
         failed(str(error))
 
 
@@ -73,7 +73,8 @@ async def _until_told(settings: Settings) -> None:
 def _option(name: str) -> inspect.Parameter:
     field = Settings.model_fields[name]
     flag = "--" + name.replace("_", "-")
-    default = ",".join(field.default) if isinstance(field.default, tuple) else str(field.default)
+    values = field.default if isinstance(field.default, tuple) else (field.default,)
+    default = ",".join(str(value) for value in values if value is not None)
     option = typer.Option(
         flag,
         help=f"{field.description} [{PREFIX}{name.upper()}; default: {default or 'none'}]",

@@ -1,18 +1,16 @@
 """``swarm-xds translate``: stack files to Envoy's resources, offline."""
 
 import os
-from collections.abc import MutableSequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from envoy.extensions.transport_sockets.tls.v3.secret_pb2 import Secret
 
 # Messages that may stand inside an Any have to be known before they can be printed.
 from swarm_xds.certs.base import CertificatesReading
 from swarm_xds.certs.directory import CertificateDirectory
 from swarm_xds.certs.values import Certificates
-from swarm_xds.cli.output import Format, failed, plain, tell, write, write_file, wrong_use
+from swarm_xds.cli.output import Format, failed, plain, redact, tell, write, write_file, wrong_use
 from swarm_xds.memo import Memo
 from swarm_xds.model import EdgeOptions, Fleet
 from swarm_xds.pipeline import Pipeline
@@ -78,7 +76,7 @@ def translate(
     if static_:
         configuration = static(chosen, options, admin_port)
         if output is None and not print_private_keys:
-            _redact(configuration.static_resources.secrets)
+            redact(configuration.static_resources.secrets)
         document = plain(configuration)
     else:
         document = _resources(chosen, options)
@@ -97,11 +95,6 @@ def _certificates(directory: Path | None) -> CertificatesReading:
     if reading is None:
         failed(f"{directory}: not a directory that can be read")
     return reading
-
-
-def _redact(secrets: MutableSequence[Secret]) -> None:
-    for secret in secrets:
-        secret.CopyFrom(redacted(secret))
 
 
 def _resources(fleet: Fleet, options: EdgeOptions) -> dict[str, Any]:

@@ -4,9 +4,11 @@ import asyncio
 import json
 import shutil
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import httpx
+from envoy.config.bootstrap.v3 import bootstrap_pb2
 from google.protobuf.json_format import MessageToJson
 
 from swarm_xds.translate import BootstrapOptions, bootstrap
@@ -42,11 +44,24 @@ def find_envoy(given: Path | None = None) -> Path:
 
 
 class Envoy:
-    """One Envoy process."""
+    """One Envoy process.
 
-    def __init__(self, binary: Path, options: BootstrapOptions) -> None:
+    Args:
+        binary: See ``find_envoy``.
+        options: What its bootstrap is made from.
+        amend: Changes the bootstrap before it is used.
+    """
+
+    def __init__(
+        self,
+        binary: Path,
+        options: BootstrapOptions,
+        *,
+        amend: Callable[[bootstrap_pb2.Bootstrap], None] = lambda _: None,
+    ) -> None:
         self._binary = binary
         self._options = options
+        self._amend = amend
         self._folder = tempfile.TemporaryDirectory(prefix="swarm-xds-demo-")
         self._process: asyncio.subprocess.Process | None = None
 
@@ -54,6 +69,12 @@ class Envoy:
     def admin(self) -> str:
         """URL of the admin interface."""
         return f"http://127.0.0.1:{self._options.admin_port}"
+
+    @property
+    def pid(self) -> int:
+        """The process's id."""
+        assert self._process is not None, "start it first"  # noqa: S101
+        return self._process.pid
 
     async def start(self) -> None:
         """Start Envoy and wait until it serves.
@@ -63,7 +84,9 @@ class Envoy:
         """
         folder = Path(self._folder.name)
         config, log = folder / "bootstrap.json", folder / "envoy.log"
-        config.write_text(MessageToJson(bootstrap(self._options)), encoding="utf-8")
+        message = bootstrap(self._options)
+        self._amend(message)
+        config.write_text(MessageToJson(message), encoding="utf-8")
         self._process = await asyncio.create_subprocess_exec(
             *(str(self._binary), "--config-path", str(config), "--use-dynamic-base-id", "--concurrency", "1"),
             *("--log-path", str(log), "--log-level", "warning"),

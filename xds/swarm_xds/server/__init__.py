@@ -11,22 +11,32 @@ The parts, inner first::
     observer                   what happened, for logs and metrics
     publisher                  the latest snapshots, and who has them
     stream                     the loop of one stream
+    certificates               mutual TLS from files
     services, server           gRPC methods; sockets, health, keepalive
 """
 
+from swarm_xds.server.certificates import CertificateError, Credentials, Loaded, TlsFiles
 from swarm_xds.server.limits import Limits
-from swarm_xds.server.observer import LogObserver, Observer, Observers, Peer, SilentObserver
+from swarm_xds.server.observer import LogObserver, Observer, Observers, Peer, Refusal, SilentObserver
 from swarm_xds.server.publisher import Publisher
 from swarm_xds.server.server import AddressError, XdsServer
+from swarm_xds.server.subscription import Ack, Nack
 
 __all__ = [
+    "Ack",
     "AddressError",
+    "CertificateError",
+    "Credentials",
     "Limits",
+    "Loaded",
     "LogObserver",
+    "Nack",
     "Observer",
     "Observers",
     "Peer",
     "Publisher",
+    "Refusal",
     "SilentObserver",
+    "TlsFiles",
     "XdsServer",
 ]

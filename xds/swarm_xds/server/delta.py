@@ -7,7 +7,18 @@ order types are sent; that is ``sequence``'s.
 
 from collections.abc import Collection, Iterable, Mapping
 
-from swarm_xds.server.subscription import FULL_SET, WILDCARD, Ack, Answer, Event, Nack, Response, Stale, Subscribed
+from swarm_xds.server.subscription import (
+    FULL_SET,
+    WILDCARD,
+    Ack,
+    Answer,
+    Doubts,
+    Event,
+    Nack,
+    Response,
+    Stale,
+    Subscribed,
+)
 from swarm_xds.snapshot import Resource, Resources
 
 #: Unanswered incremental responses remembered per type; a client that never answers costs no more than this.
@@ -23,7 +34,7 @@ class DeltaSubscription:
     """
 
     __slots__ = (
-        "_count", "_first", "_must", "_names", "_owed", "_pending", "_prefix", "_rejected", "_seen", "_sent",
+        "_count", "_doubts", "_first", "_must", "_names", "_owed", "_pending", "_prefix", "_seen", "_sent",
         "_type_url", "_wildcard", "resumed",
     )  # fmt: skip
 
@@ -38,14 +49,19 @@ class DeltaSubscription:
         self._must = False
         self._sent: dict[str, str] = {}
         self._seen: tuple[str, bool] | None = None
-        self._pending: dict[str, tuple[str, tuple[str, ...]]] = {}
-        self._rejected: set[str] = set()
+        self._pending: dict[str, tuple[str, Mapping[str, str]]] = {}
+        self._doubts = Doubts()
         self.resumed = False
 
     @property
     def sent(self) -> Mapping[str, str]:
         """Version by name of what the client has, from this stream or an earlier one."""
         return self._sent
+
+    @property
+    def size(self) -> int:
+        """How many names the client asks for, beside everything."""
+        return len(self._names)
 
     def on_request(
         self,
@@ -90,6 +106,9 @@ class DeltaSubscription:
         self.resumed = bool(self._sent)
 
     def _unsubscribe(self, names: Collection[str]) -> None:
+        if not names:
+            return
+        before = tuple(self._sent)
         if WILDCARD in names:
             self._wildcard = self._must = False
             self._owed &= self._names
@@ -103,19 +122,19 @@ class DeltaSubscription:
                 else:
                     self._owed.discard(name)
                     self._sent.pop(name, None)
-        if names:
-            self._rejected.intersection_update(self._sent)
+        self._doubts.forget(name for name in before if name not in self._sent)
 
     def _answer(self, nonce: str, error: str | None) -> Event:
         if not nonce:
             return Subscribed()
         if nonce not in self._pending:
             return Stale(nonce)
-        version, names = self._pending.pop(nonce)
+        version, carried = self._pending.pop(nonce)
         if error is None:
+            self._doubts.accept(carried, self._sent)
             return Ack(nonce=nonce, version=version)
-        self._rejected.update(names)
-        return Nack(nonce=nonce, version=version, message=error, names=names)
+        suspects = self._doubts.reject(carried, self._sent)
+        return Nack(nonce=nonce, version=version, message=error, names=tuple(carried), suspects=suspects)
 
     def force(self, names: Iterable[str]) -> None:
         """Have those of ``names`` that the client has sent again with the next response."""
@@ -128,26 +147,28 @@ class DeltaSubscription:
         found: Iterable[Resource | None] = (
             resources.values() if self._wildcard else map(resources.get, self._names | self._owed)
         )
-        lacking = (r for r in found if r and (r.name in self._owed or self._sent.get(r.name) != r.version))
+        due = self._owed | self._doubts.again(resources)
+        lacking = (r for r in found if r and (r.name in due or self._sent.get(r.name) != r.version))
         chosen = sorted(lacking, key=lambda resource: resource.name)
         gone = {name for name in self._owed if name not in resources}
         if removals:
             gone.update(name for name in self._sent if name not in resources)
         # Envoy cannot finish starting without an answer to its first wildcard request, so that one may be empty.
-        due = chosen or gone or self._must
+        silent = not (chosen or gone or self._must)
         self._seen = (resources.version, removals)
         self._owed.clear()
         self._must = False
-        if not due:
+        if silent:
             return None
         updated = tuple(r.name for r in chosen if self._sent.get(r.name) != r.version)
         for resource in chosen:
+            self._doubts.sent(resource.name, resource.version, self._sent.get(resource.name, ""))
             self._sent[resource.name] = resource.version
+        self._doubts.forget(gone)
         for name in gone:
             self._sent.pop(name, None)
         removed = tuple(sorted(gone))
-        carried = (*(r.name for r in chosen), *removed)
-        self._rejected.difference_update(carried)
+        carried = {**{r.name: r.version for r in chosen}, **dict.fromkeys(removed, "")}
         self._count += 1
         nonce = f"{self._prefix}{self._count}"
         self._pending[nonce] = (resources.version, carried)
@@ -166,4 +187,4 @@ class DeltaSubscription:
         """Say how the client stands to ``resources``, which ``next_response`` was last asked for."""
         if self._pending or self._owed or self._seen != (resources.version, removals):
             return Answer.WAITING
-        return Answer.REJECTED if self._rejected else Answer.ACCEPTED
+        return Answer.REJECTED if self._doubts.rejected else Answer.ACCEPTED

@@ -16,6 +16,13 @@ class Limits:
     removals: float = 30.0
     """Seconds that stale clusters wait for a client to accept the listeners and routes without them."""
 
+    drain: float = 4.0
+    """Seconds over which streams are ended at most when the server stops, so that not all clients turn to another
+    replica in the same moment."""
+
+    drain_interval: float = 0.02
+    """Seconds between the ends of two streams, where there are few."""
+
     ping_interval: float = 5.0
     """Seconds between keepalive pings that a client may send at most; keep it below the interval set in Envoy."""
 
@@ -25,11 +32,32 @@ class Limits:
     keepalive_timeout: float = 10.0
     """Seconds without an answer to such a ping after which the connection is dead."""
 
-    request_bytes: int = 16 * 1024 * 1024
-    """Largest request in bytes: some 100,000 resource names."""
+    request_bytes: int = 4 * 1024 * 1024
+    """Largest request in bytes: some 50,000 resource names."""
 
-    streams_per_connection: int = 1000
-    """Concurrent streams of one connection: an aggregated client needs one, one of single types a few."""
+    streams: int = 4000
+    """Streams at one time: an aggregated client needs one, one of single types a few."""
+
+    streams_per_client: int = 500
+    """Of these, streams from one address: many proxies may share one, but none may take all."""
+
+    streams_per_connection: int = 100
+    """Of these, streams of one connection."""
+
+    names_per_stream: int = 50_000
+    """Resource names that a stream asks for, over all types."""
+
+    name_length: int = 1024
+    """Characters of a resource name, a version, a type URL, or a name of a node or fleet."""
+
+    requests_per_second: float = 200.0
+    """Requests of one stream that are read; the rest waits with the client, which costs nothing here."""
+
+    requests_at_once: int = 2000
+    """Requests beyond that rate that are read at once, after a time of fewer."""
+
+    first_request: float = 30.0
+    """Seconds that a stream may be open without a request."""
 
     types_per_stream: int = 16
     """Distinct type URLs of one aggregated stream, so that a client cannot make the server keep state without end."""

@@ -6,14 +6,26 @@ returns at once and does not raise.
 
 from collections import OrderedDict
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Protocol
 
 from structlog.typing import FilteringBoundLogger
 
 from swarm_xds.server.subscription import Ack, Nack, Response
 
-#: Rejections remembered so that each is logged as an error once.
+#: Rejections, and refusals, remembered so that each is logged once.
 _REMEMBERED = 1024
+
+
+class Refusal(StrEnum):
+    """Why the server ended a stream."""
+
+    PROTOCOL = "protocol"
+    """The client broke the protocol."""
+    FORBIDDEN = "forbidden"
+    """The client's certificate does not name the fleet that it asks for."""
+    LIMIT = "limit"
+    """The client wants more than one may have."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +68,15 @@ class Observer(Protocol):
     def settled(self, peer: Peer, version: str) -> None:
         """The client has answered all of the snapshot of this version, and nothing is left to be removed."""
 
+    def verdict(self, peer: Peer, version: str, rejected: frozenset[str]) -> None:
+        """Follows ``settled``: the types of which the client has rejected something that it was sent last.
+
+        Only of a stream on which the client asks for listeners and clusters, and so for everything.
+        """
+
+    def refused(self, peer: Peer, refusal: Refusal, reason: str) -> None:
+        """The server ends a stream for what its client is or did; it may not have been opened."""
+
 
 class SilentObserver:
     """Does nothing; a base for observers that want to know a part."""
@@ -76,6 +97,12 @@ class SilentObserver:
         """Do nothing."""
 
     def settled(self, peer: Peer, version: str) -> None:
+        """Do nothing."""
+
+    def verdict(self, peer: Peer, version: str, rejected: frozenset[str]) -> None:
+        """Do nothing."""
+
+    def refused(self, peer: Peer, refusal: Refusal, reason: str) -> None:
         """Do nothing."""
 
 
@@ -115,9 +142,19 @@ class Observers:
         for observer in self._observers:
             observer.settled(peer, version)
 
+    def verdict(self, peer: Peer, version: str, rejected: frozenset[str]) -> None:
+        """Tell all."""
+        for observer in self._observers:
+            observer.verdict(peer, version, rejected)
+
+    def refused(self, peer: Peer, refusal: Refusal, reason: str) -> None:
+        """Tell all."""
+        for observer in self._observers:
+            observer.refused(peer, refusal, reason)
+
 
 class LogObserver:
-    """Logs: each new rejection as an error once, the rest for debugging.
+    """Logs: each new rejection and each new refusal once, the rest for debugging.
 
     Args:
         logger: A structlog logger.
@@ -125,7 +162,8 @@ class LogObserver:
 
     def __init__(self, logger: FilteringBoundLogger) -> None:
         self._logger = logger
-        self._rejections: OrderedDict[tuple[str, str, str], str] = OrderedDict()
+        self._rejections = _Said()
+        self._refusals = _Said()
 
     def opened(self, peer: Peer) -> None:
         """Log ``xds.opened``."""
@@ -152,12 +190,7 @@ class LogObserver:
 
     def nacked(self, peer: Peer, type_url: str, nack: Nack) -> None:
         """Log ``xds.nack``, as an error unless this node's last rejection of this type said the same."""
-        key = (peer.node, peer.fleet, type_url)
-        known = self._rejections.get(key) == nack.message
-        self._rejections[key] = nack.message
-        self._rejections.move_to_end(key)
-        if len(self._rejections) > _REMEMBERED:
-            self._rejections.popitem(last=False)
+        known = self._rejections.again((peer.node, peer.fleet, type_url), nack.message)
         log = self._log(peer).debug if known else self._log(peer).error
         log("xds.nack", type_url=type_url, version=nack.version, message=nack.message, resources=nack.names[:20])
 
@@ -165,5 +198,31 @@ class LogObserver:
         """Log ``xds.settled``."""
         self._log(peer).debug("xds.settled", version=version)
 
+    def verdict(self, peer: Peer, version: str, rejected: frozenset[str]) -> None:
+        """Log ``xds.verdict``."""
+        self._log(peer).debug("xds.verdict", version=version, rejected=sorted(rejected))
+
+    def refused(self, peer: Peer, refusal: Refusal, reason: str) -> None:
+        """Log ``xds.refused``, as a warning unless the last of this node's refusals said the same."""
+        known = self._refusals.again((peer.node, peer.fleet), reason)
+        log = self._log(peer).debug if known else self._log(peer).warning
+        log("xds.refused", refusal=str(refusal), reason=reason, address=peer.address)
+
     def _log(self, peer: Peer) -> FilteringBoundLogger:
         return self._logger.bind(node=peer.node, fleet=peer.fleet)
+
+
+class _Said:
+    """Knows what was said last of each of the latest things."""
+
+    def __init__(self) -> None:
+        self._last: OrderedDict[tuple[str, ...], str] = OrderedDict()
+
+    def again(self, key: tuple[str, ...], text: str) -> bool:
+        """Remember the text, and return whether it is the one from before."""
+        known = self._last.get(key) == text
+        self._last[key] = text
+        self._last.move_to_end(key)
+        if len(self._last) > _REMEMBERED:
+            self._last.popitem(last=False)
+        return known

@@ -8,7 +8,7 @@ A new snapshot is reached in four steps. Each waits for the client's answers to 
 ``Limits`` say, and a type that the client does not ask for on this stream keeps nobody waiting:
 
 ======== ====================================== =====================================================================
-step     clusters, endpoints, secrets           listeners and routes
+step     clusters, endpoints, secrets           listeners, routes and virtual hosts
 ======== ====================================== =====================================================================
 ADDING   new ones, and what will be stale       as they were
 ROUTING  same                                   new ones; routes that will be stale stay for listeners that drain
@@ -26,7 +26,18 @@ from enum import IntEnum
 
 from swarm_xds.server.limits import Limits
 from swarm_xds.server.subscription import Answer, Subscription
-from swarm_xds.snapshot import CLUSTER, ENDPOINT, LISTENER, ROUTE, SECRET, Resource, Resources, Snapshot
+from swarm_xds.snapshot import (
+    ADS_ORDER,
+    CLUSTER,
+    ENDPOINT,
+    LISTENER,
+    ROUTE,
+    SECRET,
+    VIRTUAL_HOST,
+    Resource,
+    Resources,
+    Snapshot,
+)
 
 Merge = Callable[[Resources, tuple[Resource, ...]], Resources]
 
@@ -83,7 +94,7 @@ class Sequence:
 
     def view(self, type_url: str) -> Resources | None:
         """Return what the client may have of a type now; ``None`` if it must wait for its first."""
-        if type_url in (CLUSTER, ENDPOINT, SECRET, LISTENER, ROUTE):
+        if type_url in ADS_ORDER:
             return self._views.get(type_url)
         return self._target.of(type_url) if self._target else None
 
@@ -96,7 +107,7 @@ class Sequence:
             return self._step >= Step.REMOVING
         if type_url in (ENDPOINT, SECRET, ROUTE):
             return self._step == Step.DONE
-        return True
+        return type_url != VIRTUAL_HOST or self._step >= Step.ROUTING
 
     def retarget(self, target: Snapshot) -> None:
         """Set out for another snapshot, from wherever the client is."""
@@ -120,6 +131,7 @@ class Sequence:
         if self._step is Step.ADDING:
             self._views[LISTENER] = target.of(LISTENER)
             self._views[ROUTE] = self._with_stale(target, ROUTE)
+            self._views[VIRTUAL_HOST] = target.of(VIRTUAL_HOST)
         elif self._step is Step.ROUTING:
             self._views[CLUSTER] = target.of(CLUSTER)
         else:
@@ -135,6 +147,10 @@ class Sequence:
             self._answer(type_url) is not Answer.WAITING for type_url in self._subscriptions
         )
 
+    def rejected(self) -> frozenset[str]:
+        """Return the types of which the client has rejected something that it was sent last."""
+        return frozenset(each for each in self._subscriptions if self._answer(each) is Answer.REJECTED)
+
     def _answered(self) -> bool:
         if self._step is Step.ADDING:
             return self._answer(CLUSTER) is not Answer.WAITING
@@ -145,7 +161,7 @@ class Sequence:
         clusters = self._subscriptions.get(CLUSTER)
         if self._fresh and clusters and clusters.resumed and not {LISTENER, ROUTE} <= self._subscriptions.keys():
             return False
-        return self._answer(LISTENER) is self._answer(ROUTE) is Answer.ACCEPTED
+        return {self._answer(each) for each in (LISTENER, ROUTE, VIRTUAL_HOST)} == {Answer.ACCEPTED}
 
     def _answer(self, type_url: str) -> Answer:
         subscription, view = self._subscriptions.get(type_url), self.view(type_url)

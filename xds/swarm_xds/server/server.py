@@ -42,7 +42,8 @@ class XdsServer:
         address: ``host:port``; port 0 for any that is free.
         observer: Is told what happens on the streams.
         limits: Times and sizes.
-        credentials: TLS, with client certificates if they are to be asked for; ``None`` for plain text.
+        credentials: Mutual TLS: a client is served the fleet that its certificate names (see ``certificates``);
+            ``None`` for plain text, where each says itself which fleet it is.
         identifier: Name of this replica, which Envoy shows in its ``control_plane.identifier`` statistic.
     """
 
@@ -75,7 +76,12 @@ class XdsServer:
         """
         clock = asyncio.get_running_loop().time
         self._services = Services(
-            self._publisher, self._observer, self._limits, clock=clock, identifier=self._identifier
+            self._publisher,
+            self._observer,
+            self._limits,
+            clock=clock,
+            identifier=self._identifier,
+            certified=self._credentials is not None,
         )
         server = grpc.aio.server(options=_options(self._limits))
         server.add_generic_rpc_handlers(self._services.handlers())
@@ -95,7 +101,7 @@ class XdsServer:
         return int(port)
 
     async def stop(self, grace: float = 2.0) -> None:
-        """End all streams and stop listening.
+        """End all streams, one after the other, and stop listening.
 
         Args:
             grace: Seconds that a client has to take what is being written to it before its stream is cut off.
@@ -106,7 +112,7 @@ class XdsServer:
         with suppress(asyncio.CancelledError):
             await self._readiness
         await self._set_health(serving=False)
-        self._services.close()
+        await self._services.close()
         await self._server.stop(grace)
         self._server = None
 

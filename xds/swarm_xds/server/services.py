@@ -1,13 +1,16 @@
 """The gRPC methods: which exist, and how a call becomes a ``Stream``.
 
 In: calls of the aggregated discovery service and of those of single types, in both variants. Out: streams run over
-them. It must not know the protocol on the streams. ``Fetch*`` is not served: gRPC answers UNIMPLEMENTED.
+them, and the answers of ``Fetch*``. It must not know the protocol on the streams.
 """
 
+import asyncio
 import itertools
 import secrets
-from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable
+from collections import Counter, OrderedDict
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import grpc
@@ -19,13 +22,24 @@ from envoy.service.route.v3 import rds_pb2
 from envoy.service.secret.v3 import sds_pb2
 from google.protobuf.message import DecodeError
 
+from swarm_xds.server.certificates import certified_fleet
 from swarm_xds.server.limits import Limits
-from swarm_xds.server.observer import Observer
+from swarm_xds.server.observer import Observer, Peer, Refusal
 from swarm_xds.server.publisher import Publisher
 from swarm_xds.server.sequence import merge
-from swarm_xds.server.stream import ProtocolError, Setting, Stream
+from swarm_xds.server.stream import (
+    LimitError,
+    ProtocolError,
+    RefusedError,
+    Setting,
+    Stream,
+    admit,
+    check_length,
+    fetched,
+)
+from swarm_xds.server.subscription import DELTA_ONLY
 from swarm_xds.server.wire import Encoder, Request, Variant, delta_request, sotw_request
-from swarm_xds.snapshot import CLUSTER, ENDPOINT, LISTENER, ROUTE, SECRET, Resource, Resources
+from swarm_xds.snapshot import CLUSTER, ENDPOINT, LISTENER, ROUTE, SECRET, VIRTUAL_HOST, Resource, Resources
 
 #: Each service's name and its only type; the aggregated one has none.
 SERVICES: dict[str, str | None] = {
@@ -34,12 +48,19 @@ SERVICES: dict[str, str | None] = {
     eds_pb2.DESCRIPTOR.services_by_name["EndpointDiscoveryService"].full_name: ENDPOINT,
     lds_pb2.DESCRIPTOR.services_by_name["ListenerDiscoveryService"].full_name: LISTENER,
     rds_pb2.DESCRIPTOR.services_by_name["RouteDiscoveryService"].full_name: ROUTE,
+    rds_pb2.DESCRIPTOR.services_by_name["VirtualHostDiscoveryService"].full_name: VIRTUAL_HOST,
     sds_pb2.DESCRIPTOR.services_by_name["SecretDiscoveryService"].full_name: SECRET,
 }
 
-#: What follows ``Stream`` and ``Delta`` in the names of a service's methods.
+#: What follows ``Stream``, ``Delta`` and ``Fetch`` in the names of a service's methods.
 _NOUNS = {None: "AggregatedResources", CLUSTER: "Clusters", ENDPOINT: "Endpoints", LISTENER: "Listeners",
-          ROUTE: "Routes", SECRET: "Secrets"}  # fmt: skip
+          ROUTE: "Routes", VIRTUAL_HOST: "VirtualHosts", SECRET: "Secrets"}  # fmt: skip
+
+_STATUS = {
+    Refusal.PROTOCOL: grpc.StatusCode.INVALID_ARGUMENT,
+    Refusal.FORBIDDEN: grpc.StatusCode.PERMISSION_DENIED,
+    Refusal.LIMIT: grpc.StatusCode.RESOURCE_EXHAUSTED,
+}
 
 #: Unions of new and stale resources kept for streams that change together.
 _UNIONS = 16
@@ -63,15 +84,20 @@ class _Merged:
 class _Call:
     """A gRPC call as a stream's transport."""
 
-    def __init__(self, context: "grpc.aio.ServicerContext[Any, Any]", variant: Variant) -> None:
+    def __init__(self, context: "grpc.aio.ServicerContext[Any, Any]", variant: Variant, *, certified: bool) -> None:
         self._context = context
         self._parse = sotw_request if variant is Variant.SOTW else delta_request
         self.address = str(context.peer())
+        #: Without the port, which is another one for each connection.
+        self.host = self.address.rpartition(":")[0]
+        self.certified = certified
+        self.fleet = certified_fleet(context.auth_context()) if certified else None
 
     async def read(self) -> Request | None:
         data = await self._context.read()
-        if not isinstance(data, bytes):
-            return None
+        return self.parse(data) if isinstance(data, bytes) else None
+
+    def parse(self, data: bytes) -> Request:
         try:
             return self._parse(data)
         except DecodeError as error:
@@ -82,10 +108,21 @@ class _Call:
 
 
 class Services:
-    """All discovery services over one publisher."""
+    """All discovery services over one publisher.
+
+    Args:
+        certified: Whether clients have to show a certificate, which then says whose configuration they may have.
+    """
 
     def __init__(
-        self, publisher: Publisher, observer: Observer, limits: Limits, *, clock: Callable[[], float], identifier: str
+        self,
+        publisher: Publisher,
+        observer: Observer,
+        limits: Limits,
+        *,
+        clock: Callable[[], float],
+        identifier: str,
+        certified: bool,
     ) -> None:
         self._setting = Setting(
             publisher=publisher,
@@ -95,47 +132,111 @@ class Services:
             join=_Merged(),
             clock=clock,
         )
+        self._certified = certified
         self._numbers = itertools.count(1)
-        self._streams: set[Stream] = set()
+        self._streams: dict[Stream, None] = {}
+        self._clients: Counter[str] = Counter()
         self._closing = False
 
     def handlers(self) -> "tuple[grpc.GenericRpcHandler[bytes, bytes], ...]":
         """Return what ``grpc.aio.Server.add_generic_rpc_handlers`` takes."""
         return tuple(
-            grpc.method_handlers_generic_handler(
-                service,
-                {
-                    f"Stream{_NOUNS[type_url]}": self._method(Variant.SOTW, type_url),
-                    f"Delta{_NOUNS[type_url]}": self._method(Variant.DELTA, type_url),
-                },
-            )
+            grpc.method_handlers_generic_handler(service, self._methods(type_url))
             for service, type_url in SERVICES.items()
         )
 
-    def close(self) -> None:
-        """End all streams, and each that still comes; clients then look for another server."""
+    async def close(self) -> None:
+        """End each stream that still comes, and one after the other all there are; clients look for another server."""
         self._closing = True
-        for stream in self._streams:
+        streams = list(self._streams)
+        limits = self._setting.limits
+        pause = min(limits.drain_interval, limits.drain / max(len(streams), 1))
+        for number, stream in enumerate(streams):
+            if number:
+                await asyncio.sleep(pause)
             stream.close()
+
+    def _methods(self, type_url: str | None) -> "dict[str, grpc.RpcMethodHandler[bytes, bytes]]":
+        """Return a service's methods; those that its definition lacks are answered by gRPC, with UNIMPLEMENTED."""
+        noun = _NOUNS[type_url]
+        methods = {f"Delta{noun}": self._method(Variant.DELTA, type_url)}
+        if type_url not in DELTA_ONLY:
+            methods[f"Stream{noun}"] = self._method(Variant.SOTW, type_url)
+            if type_url is not None:
+                methods[f"Fetch{noun}"] = self._fetch(type_url)
+        return methods
+
+    def _fetch(self, type_url: str) -> "grpc.RpcMethodHandler[bytes, bytes]":
+        async def fetch(data: bytes, context: "grpc.aio.ServicerContext[bytes, bytes]") -> bytes:
+            call = _Call(context, Variant.SOTW, certified=self._certified)
+            snapshots = self._setting.publisher.latest
+            if snapshots is None or self._closing:
+                await context.abort(
+                    grpc.StatusCode.UNAVAILABLE, "nothing to serve yet" if not self._closing else "ending"
+                )
+            peer = Peer(stream=next(self._numbers), node="", fleet="", variant="fetch", address=call.address)
+            try:
+                request = call.parse(data)
+                peer = replace(peer, node=request.node, fleet=request.fleet)
+                check_length(request, self._setting.limits)
+                admit(peer, call)
+                response = fetched(type_url, request, snapshots.of(request.fleet).of(type_url))
+            except RefusedError as error:
+                self._setting.observer.refused(peer, error.refusal, str(error))
+                await context.abort(_STATUS[error.refusal], str(error))
+            return self._setting.encoder.encode(Variant.SOTW, response)
+
+        return grpc.unary_unary_rpc_method_handler(fetch)
 
     def _method(self, variant: Variant, type_url: str | None) -> "grpc.RpcMethodHandler[bytes, bytes]":
         async def serve(_: AsyncIterator[bytes], context: "grpc.aio.ServicerContext[Any, Any]") -> None:
-            stream = Stream(
-                self._setting,
-                number=next(self._numbers),
-                variant=variant,
-                type_url=type_url,
-                token=f"{secrets.token_hex(3)}-",
-            )
-            self._streams.add(stream)
-            if self._closing:
-                stream.close()
+            call = _Call(context, variant, certified=self._certified)
             try:
-                await stream.run(_Call(context, variant))
-            except ProtocolError as error:
-                await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
-            finally:
-                self._streams.discard(stream)
+                with self._counted(call.host):
+                    await self._run(call, variant, type_url)
+            except RefusedError as error:
+                await context.abort(_STATUS[error.refusal], str(error))
 
         # Bytes in and out: requests are parsed where errors can be answered, responses are encoded once for many.
         return grpc.stream_stream_rpc_method_handler(serve)
+
+    @contextmanager
+    def _counted(self, host: str) -> Iterator[None]:
+        """Count a stream while it lasts.
+
+        Raises:
+            LimitError: There are as many as there may be.
+        """
+        limits = self._setting.limits
+        if self._clients.total() >= limits.streams:
+            raise self._too_many(host, f"more than {limits.streams} streams")
+        if self._clients[host] >= limits.streams_per_client:
+            raise self._too_many(host, f"more than {limits.streams_per_client} streams from {host}")
+        self._clients[host] += 1
+        try:
+            yield
+        finally:
+            self._clients[host] -= 1
+            if not self._clients[host]:
+                del self._clients[host]
+
+    def _too_many(self, host: str, reason: str) -> LimitError:
+        peer = Peer(stream=next(self._numbers), node="", fleet="", variant="", address=host)
+        self._setting.observer.refused(peer, Refusal.LIMIT, reason)
+        return LimitError(reason)
+
+    async def _run(self, call: _Call, variant: Variant, type_url: str | None) -> None:
+        stream = Stream(
+            self._setting,
+            number=next(self._numbers),
+            variant=variant,
+            type_url=type_url,
+            token=f"{secrets.token_hex(3)}-",
+        )
+        self._streams[stream] = None
+        if self._closing:
+            stream.close()
+        try:
+            await stream.run(call)
+        finally:
+            del self._streams[stream]

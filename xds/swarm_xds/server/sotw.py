@@ -7,7 +7,18 @@ order types are sent; that is ``sequence``'s.
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 
-from swarm_xds.server.subscription import FULL_SET, WILDCARD, Ack, Answer, Event, Nack, Response, Stale, Subscribed
+from swarm_xds.server.subscription import (
+    FULL_SET,
+    WILDCARD,
+    Ack,
+    Answer,
+    Doubts,
+    Event,
+    Nack,
+    Response,
+    Stale,
+    Subscribed,
+)
 from swarm_xds.snapshot import Resource, Resources
 
 
@@ -22,8 +33,8 @@ class SotwSubscription:
     """
 
     __slots__ = (
-        "_count", "_first", "_full", "_in_flight", "_must", "_named", "_names", "_nonce", "_owed", "_pending",
-        "_placeholder", "_prefix", "_rejected", "_seen", "_sent", "_type_url", "_version", "_wildcard",
+        "_count", "_doubts", "_first", "_full", "_in_flight", "_must", "_named", "_names", "_nonce", "_owed",
+        "_pending", "_placeholder", "_prefix", "_seen", "_sent", "_type_url", "_version", "_wildcard",
     )  # fmt: skip
 
     resumed = False
@@ -47,13 +58,18 @@ class SotwSubscription:
         self._nonce = ""
         self._version = ""
         self._pending = False
-        self._in_flight: tuple[str, ...] = ()
-        self._rejected: set[str] = set()
+        self._in_flight: Mapping[str, str] = {}
+        self._doubts = Doubts()
 
     @property
     def sent(self) -> Mapping[str, str]:
         """Version by name of what the client has been sent and still asks for."""
         return self._sent
+
+    @property
+    def size(self) -> int:
+        """How many names the client asks for, beside everything."""
+        return len(self._names)
 
     def on_request(self, *, names: Collection[str], nonce: str, error: str | None = None) -> Event:
         """Take one request and say what it meant.
@@ -73,9 +89,11 @@ class SotwSubscription:
             return Subscribed()
         self._pending = False
         if error is None:
+            self._doubts.accept(self._in_flight, self._sent)
             return Ack(nonce=nonce, version=self._version)
-        self._rejected.update(self._in_flight)
-        return Nack(nonce=nonce, version=self._version, message=error, names=self._in_flight)
+        suspects = self._doubts.reject(self._in_flight, self._sent)
+        names = tuple(self._in_flight)
+        return Nack(nonce=nonce, version=self._version, message=error, names=names, suspects=suspects)
 
     def _subscribe(self, names: frozenset[str]) -> None:
         explicit = names - {WILDCARD}
@@ -92,8 +110,8 @@ class SotwSubscription:
         self._must = wildcard and (self._must or not self._wildcard)
         self._names, self._wildcard = explicit, wildcard
         if not wildcard:
+            self._doubts.forget(name for name in self._sent if name not in explicit)
             self._sent = {name: version for name, version in self._sent.items() if name in explicit}
-            self._rejected &= explicit
 
     def force(self, names: Iterable[str]) -> None:
         """Have those of ``names`` that the client has sent again with the next response."""
@@ -113,16 +131,17 @@ class SotwSubscription:
         if chosen is None:
             return None
         updated = tuple(r.name for r in chosen if self._sent.get(r.name) != r.version)
+        before = self._sent
         if self._full:
             self._sent = {}
-            self._rejected = set()
+            self._doubts.forget(before.keys() - {resource.name for resource in chosen})
         for resource in chosen:
+            self._doubts.sent(resource.name, resource.version, before.get(resource.name, ""))
             self._sent[resource.name] = resource.version
-            self._rejected.discard(resource.name)
         self._count += 1
         self._nonce = f"{self._prefix}{self._count}"
         self._version = resources.version
-        self._in_flight = tuple(r.name for r in chosen)
+        self._in_flight = {r.name: r.version for r in chosen}
         self._pending = True
         return Response(
             type_url=self._type_url,
@@ -149,12 +168,14 @@ class SotwSubscription:
     def _part(self, resources: Resources) -> tuple[Resource, ...] | None:
         """Return what the client lacks; absence means nothing here, so an empty response would be a waste."""
         names = self._names.union(resources) if self._wildcard else self._names
+        again = self._doubts.again(resources)
         chosen = []
         for name in names:
             resource = resources.get(name)
             if resource is None and self._placeholder and name in self._owed and name not in self._sent:
                 resource = self._placeholder(name)
-            if resource and (self._must or name in self._owed or self._sent.get(name) != resource.version):
+            due = self._must or name in self._owed or name in again
+            if resource and (due or self._sent.get(name) != resource.version):
                 chosen.append(resource)
         return tuple(sorted(chosen, key=lambda resource: resource.name)) or None
 
@@ -162,4 +183,4 @@ class SotwSubscription:
         """Say how the client stands to ``resources``, which ``next_response`` was last asked for."""
         if self._pending or self._owed or self._must or self._seen != resources.version:
             return Answer.WAITING
-        return Answer.REJECTED if self._rejected else Answer.ACCEPTED
+        return Answer.REJECTED if self._doubts.rejected else Answer.ACCEPTED

@@ -3,9 +3,9 @@
 In: requests from a transport, and wake-ups from the publisher. Out: bytes to the transport, and what happened to the
 observer. It must not know gRPC, nor decide anything: ``sotw`` and ``delta`` know the protocol, ``sequence`` the order.
 
-One task per stream. It reads only when it is not writing, so a client that sends and never reads costs one request
-and one response; and it looks at the latest snapshot before each response, so one that reads slowly skips what it
-missed.
+One task per stream. It reads only when it is not writing, and no faster than ``Limits`` say, so a client that sends
+without end or never reads costs one request and one response; and it looks at the latest snapshot before each response,
+so one that reads slowly skips what it missed.
 """
 
 import asyncio
@@ -16,23 +16,51 @@ from typing import Protocol
 
 from swarm_xds.server.delta import DeltaSubscription
 from swarm_xds.server.limits import Limits
-from swarm_xds.server.observer import Observer, Peer
+from swarm_xds.server.observer import Observer, Peer, Refusal
 from swarm_xds.server.publisher import Publisher
 from swarm_xds.server.sequence import Merge, Sequence
 from swarm_xds.server.sotw import SotwSubscription
-from swarm_xds.server.subscription import Ack, Event, Nack, Response
+from swarm_xds.server.subscription import DELTA_ONLY, FULL_SET, Ack, Event, Nack, Response
 from swarm_xds.server.wire import Encoder, Request, Variant, assignment_name, empty_assignment
-from swarm_xds.snapshot import ADS_ORDER, CLUSTER, ENDPOINT, Snapshots
+from swarm_xds.snapshot import ADS_ORDER, CLUSTER, ENDPOINT, Resources, Snapshots
 
 
-class ProtocolError(Exception):
-    """The client broke the protocol so that the stream cannot go on; the text says how."""
+class RefusedError(Exception):
+    """The stream cannot go on, for what its client is or did; the text says what."""
+
+    refusal: Refusal
+
+
+class ProtocolError(RefusedError):
+    """The client broke the protocol."""
+
+    refusal = Refusal.PROTOCOL
+
+
+class ForbiddenError(RefusedError):
+    """The client asks for what its certificate does not allow."""
+
+    refusal = Refusal.FORBIDDEN
+
+
+class LimitError(RefusedError):
+    """The client wants more than one may have."""
+
+    refusal = Refusal.LIMIT
 
 
 class Transport(Protocol):
-    """Where requests come from and responses go to."""
+    """Where requests come from and responses go to.
+
+    Attributes:
+        address: The client's, for logs.
+        certified: Whether the client had to show a certificate.
+        fleet: The one that its certificate names; ``None`` if it names none.
+    """
 
     address: str
+    certified: bool
+    fleet: str | None
 
     async def read(self) -> Request | None:
         """Wait for the next request; ``None`` at the end."""
@@ -75,9 +103,12 @@ class Stream:
         self._order: tuple[str, ...] = ADS_ORDER
         self._snapshots: Snapshots | None = None
         self._peer: Peer | None = None
+        self._opened = False
         self._rewarm: set[str] = set()
         self._settled: str | None = None
         self._closing = False
+        self._began = setting.clock()
+        self._allowance = Allowance(setting.limits.requests_per_second, setting.limits.requests_at_once, self._began)
         self._wake = asyncio.Event()
         self._watcher = setting.publisher.watch(self._wake.set)
 
@@ -90,7 +121,7 @@ class Stream:
         """Serve until the client ends the stream or ``close`` is called.
 
         Raises:
-            ProtocolError: The client broke the protocol.
+            RefusedError: The stream cannot go on.
         """
         read = self._start_reading(transport)
         try:
@@ -99,59 +130,67 @@ class Stream:
                     request = read.result()
                     if request is None:
                         return
-                    self._take(request, transport.address)
+                    self._take(request, transport)
                     read = self._start_reading(transport)
                 elif response := self._next_response():
                     await self._send(response, transport)
                 else:
                     self._note_settled()
                     await self._sleep()
+        except RefusedError as error:
+            self._setting.observer.refused(self._peer or self._peer_of(transport), error.refusal, str(error))
+            raise
         finally:
             read.cancel()
             with suppress(asyncio.CancelledError, Exception):
                 await read
             self._setting.publisher.leave(self._watcher)
-            if self._peer:
+            if self._peer and self._opened:
                 self._setting.observer.closed(self._peer)
 
     def _start_reading(self, transport: Transport) -> "asyncio.Future[Request | None]":
-        read = asyncio.ensure_future(transport.read())
+        delay = self._allowance.wait(self._setting.clock())
+        read = asyncio.ensure_future(_later(delay, transport) if delay else transport.read())
         read.add_done_callback(lambda _: self._wake.set())
         return read
 
     async def _sleep(self) -> None:
         """Return when a request or a snapshot has come, or the sequence has waited long enough."""
         deadline = self._sequence.deadline
+        if self._peer is None:
+            deadline = self._began + self._setting.limits.first_request
+            if self._setting.clock() >= deadline:
+                raise LimitError(f"no request within {self._setting.limits.first_request:g} s")
         with suppress(TimeoutError):
             async with asyncio.timeout(None if deadline is None else max(0.0, deadline - self._setting.clock())):
                 await self._wake.wait()
         self._wake.clear()
 
-    def _take(self, request: Request, address: str) -> None:
-        type_url = self._checked_type(request)
+    def _take(self, request: Request, transport: Transport) -> None:
+        check_length(request, self._setting.limits)
         if self._peer is None:
-            self._peer = Peer(
-                stream=self._number,
-                node=request.node,
-                fleet=request.fleet,
-                variant=self._variant,
-                address=address,
-            )
+            self._peer = self._peer_of(transport, request.node, request.fleet)
+            admit(self._peer, transport)
+            self._opened = True
             self._setting.observer.opened(self._peer)
+        type_url = self._checked_type(request)
         event = self._event(type_url, request)
+        if sum(each.size for each in self._subscriptions.values()) > self._setting.limits.names_per_stream:
+            raise LimitError(f"more than {self._setting.limits.names_per_stream} resource names on one stream")
         if isinstance(event, Ack):
             self._setting.observer.acked(self._peer, type_url, event)
         elif isinstance(event, Nack):
             self._setting.observer.nacked(self._peer, type_url, event)
 
+    def _peer_of(self, transport: Transport, node: str = "", fleet: str = "") -> Peer:
+        return Peer(stream=self._number, node=node, fleet=fleet, variant=self._variant, address=transport.address)
+
     def _checked_type(self, request: Request) -> str:
-        type_url = request.type_url or self._type_url or ""
-        if not type_url:
-            raise ProtocolError("type URL is required for ADS")
-        if self._type_url and type_url != self._type_url:
-            raise ProtocolError(f"type URL {type_url} on a stream of {self._type_url}")
+        type_url = _check_type(self._type_url, request)
+        if self._variant is Variant.SOTW and type_url in DELTA_ONLY:
+            raise ProtocolError(f"type URL {type_url} is of incremental streams only")
         if type_url not in self._subscriptions and len(self._subscriptions) >= self._setting.limits.types_per_stream:
-            raise ProtocolError(f"more than {self._setting.limits.types_per_stream} type URLs on one stream")
+            raise LimitError(f"more than {self._setting.limits.types_per_stream} type URLs on one stream")
         return type_url
 
     def _event(self, type_url: str, request: Request) -> Event:
@@ -159,11 +198,12 @@ class Stream:
             self._order = (*self._order, type_url)
         subscription = self._subscriptions.get(type_url)
         if subscription is None:
+            # Unlike those of the stream's other types too: an answer that a client puts down to the wrong one is stale.
+            prefix = f"{self._token}{len(self._subscriptions)}-"
             if self._variant is Variant.SOTW:
-                placeholder = empty_assignment if type_url == ENDPOINT else None
-                subscription = SotwSubscription(type_url, nonce_prefix=self._token, placeholder=placeholder)
+                subscription = _sotw(type_url, prefix)
             else:
-                subscription = DeltaSubscription(type_url, nonce_prefix=self._token)
+                subscription = DeltaSubscription(type_url, nonce_prefix=prefix)
             self._subscriptions[type_url] = subscription
         if isinstance(subscription, SotwSubscription):
             return subscription.on_request(names=request.names, nonce=request.nonce, error=request.error)
@@ -222,3 +262,78 @@ class Stream:
             self._setting.publisher.settle(self._watcher, self._peer.fleet, version)
             if version:
                 self._setting.observer.settled(self._peer, version)
+                if self._subscriptions.keys() >= FULL_SET:
+                    self._setting.observer.verdict(self._peer, version, self._sequence.rejected())
+
+
+class Allowance:
+    """How soon the next request may be read: so many a second, and some more after a time of fewer."""
+
+    __slots__ = ("_burst", "_left", "_rate", "_then")
+
+    def __init__(self, rate: float, burst: int, now: float) -> None:
+        self._rate = rate
+        self._burst = float(burst)
+        self._left = float(burst)
+        self._then = now
+
+    def wait(self, now: float) -> float:
+        """Return for how many seconds the next request has to wait, and take it as read then."""
+        self._left = min(self._burst, self._left + (now - self._then) * self._rate) - 1.0
+        self._then = now
+        return max(0.0, -self._left / self._rate)
+
+
+async def _later(delay: float, transport: Transport) -> Request | None:
+    await asyncio.sleep(delay)
+    return await transport.read()
+
+
+def check_length(request: Request, limits: Limits) -> None:
+    """Take a request whose texts are of a length that can be remembered.
+
+    Raises:
+        LimitError: One is longer.
+    """
+    if request.longest > limits.name_length:
+        raise LimitError(f"a name of more than {limits.name_length} characters")
+
+
+def admit(peer: Peer, transport: Transport) -> None:
+    """Let a client in whose certificate, if it had to show one, names the fleet that it asks for.
+
+    Raises:
+        ForbiddenError: It names another, or none.
+    """
+    if not transport.certified or transport.fleet == peer.fleet:
+        return
+    named = "no fleet" if transport.fleet is None else f"fleet {transport.fleet!r}"
+    raise ForbiddenError(f"the client asks for fleet {peer.fleet!r}, and its certificate names {named}")
+
+
+def fetched(type_url: str, request: Request, resources: Resources) -> Response:
+    """Return the answer to a single request, which is the whole of what it asks for.
+
+    Raises:
+        ProtocolError: It asks for another type.
+    """
+    _check_type(type_url, request)
+    subscription = _sotw(type_url)
+    subscription.on_request(names=request.names, nonce="")
+    empty = Response(type_url=type_url, version=resources.version, nonce="", resources=())
+    return subscription.next_response(resources) or empty
+
+
+def _sotw(type_url: str, nonce_prefix: str = "") -> SotwSubscription:
+    placeholder = empty_assignment if type_url == ENDPOINT else None
+    return SotwSubscription(type_url, nonce_prefix=nonce_prefix, placeholder=placeholder)
+
+
+def _check_type(only: str | None, request: Request) -> str:
+    """Return the type of a request on a service of ``only`` one type, or of all."""
+    type_url = request.type_url or only or ""
+    if not type_url:
+        raise ProtocolError("type URL is required for ADS")
+    if only and type_url != only:
+        raise ProtocolError(f"type URL {type_url} on a stream of {only}")
+    return type_url

@@ -12,13 +12,16 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
-from swarm_xds.snapshot import CLUSTER, LISTENER, Resource, Resources
+from swarm_xds.snapshot import CLUSTER, LISTENER, VIRTUAL_HOST, Resource, Resources
 
 WILDCARD = "*"
 
 #: Types whose SotW response is always the whole set, so that absence means deletion, and whose first empty request
 #: means everything ("How the client specifies what resources to return").
 FULL_SET = frozenset((CLUSTER, LISTENER))
+
+#: Types without a SotW form ("Virtual Host Discovery Service").
+DELTA_ONLY = frozenset((VIRTUAL_HOST,))
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +51,28 @@ class Nack:
     Attributes:
         message: The client's reason, as it gave it.
         names: The resources that the response carried; the client does not say which of them is bad.
+        suspects: Those of them that it had not accepted before, one of which must be to blame.
     """
 
     nonce: str
     version: str
     message: str
     names: tuple[str, ...]
+    suspects: tuple["Suspect", ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Suspect:
+    """A resource in a response that was rejected.
+
+    Attributes:
+        version: The one that was rejected.
+        accepted: The one that the client accepted last, and still has; empty if none.
+    """
+
+    name: str
+    version: str
+    accepted: str
 
 
 Event = Subscribed | Stale | Ack | Nack
@@ -84,6 +103,57 @@ class Answer(Enum):
     ACCEPTED = "accepted"
     REJECTED = "rejected"
     """Everything is answered, and something the client was sent last is not in use."""
+
+
+class Doubts:
+    """What a client was sent and has not accepted, or has rejected: names with the version that it accepted last."""
+
+    __slots__ = ("_accepted", "_rejected")
+
+    def __init__(self) -> None:
+        self._accepted: dict[str, str] = {}
+        self._rejected: dict[str, Mapping[str, str]] = {}
+
+    @property
+    def rejected(self) -> bool:
+        """Whether the client rejected something that it was sent last."""
+        return bool(self._rejected)
+
+    def sent(self, name: str, version: str, before: str) -> None:
+        """Note that a resource is on its way to a client that was last sent the version ``before``; empty if none."""
+        self._rejected.pop(name, None)
+        if self._accepted.get(name, before) == version:
+            self._accepted.pop(name, None)
+        else:
+            self._accepted.setdefault(name, before)
+
+    def forget(self, names: Iterable[str]) -> None:
+        """Note that the client no longer asks for these, or was told that they are gone."""
+        for name in names:
+            self._accepted.pop(name, None)
+            self._rejected.pop(name, None)
+
+    def accept(self, carried: Mapping[str, str], sent: Mapping[str, str]) -> None:
+        """Note that the client accepted a response; what it was sent since is in doubt still."""
+        for name, version in carried.items():
+            if sent.get(name) == version:
+                self._accepted.pop(name, None)
+
+    def reject(self, carried: Mapping[str, str], sent: Mapping[str, str]) -> tuple[Suspect, ...]:
+        """Note that the client rejected a response, and return what in it may be to blame, by name."""
+        current = [(name, version) for name, version in carried.items() if sent.get(name, "") == version]
+        self._rejected.update((name, carried) for name, _ in current)
+        return tuple(
+            Suspect(name, version, self._accepted[name]) for name, version in sorted(current) if name in self._accepted
+        )
+
+    def again(self, resources: Resources) -> set[str]:
+        """Return what was rejected together with something that is now another, or gone: by itself it may be good."""
+        return {
+            name
+            for name, carried in self._rejected.items()
+            if any((resources[each].version if each in resources else "") != carried[each] for each in carried)
+        }
 
 
 class Subscription(Protocol):

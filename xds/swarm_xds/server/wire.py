@@ -32,6 +32,10 @@ class Variant(StrEnum):
     DELTA = "delta"
 
 
+#: Characters kept of a client's words: enough to see what is meant, whatever it sends.
+_WORDS = 4096
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
     """One request of either variant.
@@ -56,6 +60,12 @@ class Request:
     unsubscribe: tuple[str, ...] = ()
     initial: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def longest(self) -> int:
+        """Characters of the longest text in it that is remembered."""
+        texts = (self.type_url, self.node, self.fleet, self.nonce, *self.names, *self.subscribe, *self.unsubscribe)
+        return max(map(len, (*texts, *self.initial, *self.initial.values())))
+
 
 def sotw_request(data: bytes) -> Request:
     """Read a ``DiscoveryRequest``.
@@ -69,7 +79,7 @@ def sotw_request(data: bytes) -> Request:
         node=message.node.id,
         fleet=message.node.cluster,
         nonce=message.response_nonce,
-        error=message.error_detail.message if message.HasField("error_detail") else None,
+        error=message.error_detail.message[:_WORDS] if message.HasField("error_detail") else None,
         names=tuple(message.resource_names),
     )
 
@@ -86,7 +96,7 @@ def delta_request(data: bytes) -> Request:
         node=message.node.id,
         fleet=message.node.cluster,
         nonce=message.response_nonce,
-        error=message.error_detail.message if message.HasField("error_detail") else None,
+        error=message.error_detail.message[:_WORDS] if message.HasField("error_detail") else None,
         subscribe=tuple(message.resource_names_subscribe),
         unsubscribe=tuple(message.resource_names_unsubscribe),
         initial=dict(message.initial_resource_versions),

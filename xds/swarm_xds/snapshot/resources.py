@@ -9,13 +9,14 @@ from types import MappingProxyType
 _PREFIX = "type.googleapis.com/envoy.config."
 LISTENER = _PREFIX + "listener.v3.Listener"
 ROUTE = _PREFIX + "route.v3.RouteConfiguration"
+VIRTUAL_HOST = _PREFIX + "route.v3.VirtualHost"
 CLUSTER = _PREFIX + "cluster.v3.Cluster"
 ENDPOINT = _PREFIX + "endpoint.v3.ClusterLoadAssignment"
 SECRET = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret"  # noqa: S105 - a type, not a secret
 
 #: Make before break: the order in which an aggregated stream sends additions
 #: (xDS protocol, "Eventual consistency considerations").
-ADS_ORDER = (CLUSTER, ENDPOINT, SECRET, LISTENER, ROUTE)
+ADS_ORDER = (CLUSTER, ENDPOINT, SECRET, LISTENER, ROUTE, VIRTUAL_HOST)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,235 @@
+"""The file of the last good snapshots: whole at any time, read back equal, and never believed when it is damaged."""
+
+import asyncio
+import errno
+import os
+import stat
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from structlog.testing import capture_logs
+
+from support.engine import FakeEngine
+from support.world import HOSTS, PORT
+from support.xds_client import PATIENCE, Client
+from swarm_xds import store
+from swarm_xds.app import App
+from swarm_xds.settings import Settings
+from swarm_xds.snapshot import ADS_ORDER, CLUSTER, Resource, Resources, Snapshot, Snapshots
+from swarm_xds.snapshot.kept import SCHEMA, DamagedError, Kept, dump, parse
+from swarm_xds.sources.docker import DockerSource, Timings, find_endpoints
+from swarm_xds.store import Store
+
+NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+
+
+def these(*names: str) -> Snapshots:
+    """Return snapshots with clusters of these names, which are not real ones."""
+    clusters = Resources(Resource.of(name, name.encode()) for name in names)
+    return Snapshots(fleets={"default": Snapshot({CLUSTER: clusters})}, empty=Snapshot(), default="default")
+
+
+SNAPSHOT = st.builds(
+    lambda types: Snapshot(
+        {url: Resources(Resource.of(name, value) for name, value in items.items()) for url, items in types.items()}
+    ),
+    st.dictionaries(
+        st.sampled_from(ADS_ORDER), st.dictionaries(st.text(max_size=8), st.binary(max_size=20), max_size=3), max_size=3
+    ),
+)
+SNAPSHOTS = st.builds(
+    Snapshots, fleets=st.dictionaries(st.text(max_size=8), SNAPSHOT, max_size=3), empty=SNAPSHOT, default=st.text()
+)
+
+
+@given(snapshots=SNAPSHOTS)
+def test_what_is_written_is_read_back_equal(snapshots: Snapshots) -> None:
+    """Versions included, so that Envoys are sent nothing; and equal content is equal bytes."""
+    kept = Kept(snapshots=snapshots, written=NOW)
+    assert parse(dump(kept)) == kept
+    for fleet, snapshot in snapshots.fleets.items():
+        assert parse(dump(kept)).snapshots.of(fleet or "x").version == snapshots.of(fleet or "x").version
+        assert snapshot.version
+
+
+@given(data=st.data())
+def test_damage_anywhere_is_noticed(data: st.DataObject) -> None:
+    """Cut off, a byte changed, or something else altogether."""
+    content = dump(Kept(snapshots=these("a", "b"), written=NOW))
+    place = data.draw(st.integers(0, len(content) - 1))
+    cut, changed = content[:place], bytearray(content)
+    changed[place] ^= data.draw(st.integers(1, 255))
+    for damaged in (cut, data.draw(st.binary(max_size=50))):
+        with pytest.raises(DamagedError):
+            parse(damaged)
+    # Spaces in its head mean nothing.
+    with suppress(DamagedError):
+        assert parse(bytes(changed)).snapshots == these("a", "b")
+
+
+def test_another_schema_is_not_read() -> None:
+    """One of the future, or of a past that means something else."""
+    content = dump(Kept(snapshots=these("a"), written=NOW))
+    with pytest.raises(DamagedError, match="schema"):
+        parse(content.replace(f'"schema": {SCHEMA}'.encode(), b'"schema": 77'))
+
+
+def files(folder: Path) -> list[str]:
+    """Return the names of what is in a folder."""
+    return [each.name for each in folder.iterdir()]
+
+
+async def written(store_: Store, snapshots: Snapshots) -> None:
+    """Keep snapshots and have them written."""
+    store_.keep(snapshots)
+    await store_.flush()
+
+
+async def test_the_file_is_its_owners_only_and_replaced_in_one_step(tmp_path: Path) -> None:
+    """It may hold keys, and a reader sees the old or the new one."""
+    path = tmp_path / "snapshot"
+    kept = Store(path, now=lambda: NOW)
+    assert kept.restore() is None
+    await written(kept, these("a"))
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    before = path.stat().st_ino
+    await written(kept, these("a"))
+    assert path.stat().st_ino == before, "nothing new, nothing written"
+    await written(kept, these("a", "b"))
+    assert path.stat().st_ino != before
+    assert Store(path).restore() == Kept(snapshots=these("a", "b"), written=NOW)
+    assert files(tmp_path) == ["snapshot"]
+
+
+@pytest.mark.parametrize("damage", [b"", b"{}", b"nonsense\n", None])
+async def test_a_damaged_file_is_set_aside(tmp_path: Path, damage: bytes | None) -> None:
+    """Never trusted, and not lost: somebody may want to look at it."""
+    path = tmp_path / "snapshot"
+    await written(Store(path), these("a"))
+    path.write_bytes(path.read_bytes()[:-1] if damage is None else damage)
+    with capture_logs() as logs:
+        assert Store(path).restore() is None
+    (entry,) = logs
+    assert (entry["event"], entry["log_level"]) == ("snapshot.damaged", "error")
+    assert files(tmp_path) == ["snapshot.damaged"]
+    await written(Store(path), these("a"))
+    assert Store(path).restore() is not None
+
+
+def _full(_: int) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+async def test_a_full_disk_leaves_the_file_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Told once; what comes when there is room again is kept."""
+    path = tmp_path / "snapshot"
+    kept = Store(path)
+    await written(kept, these("a"))
+    with capture_logs() as logs, monkeypatch.context() as patch:
+        patch.setattr(store.os, "fsync", _full)
+        for name in "bcd":
+            await written(kept, these(name))
+    assert [entry["event"] for entry in logs] == ["snapshot.not_kept"]
+    assert files(tmp_path) == ["snapshot"]
+    restored = Store(path).restore()
+    assert restored is not None
+    assert restored.snapshots == these("a")
+    await written(kept, these("e"))
+    restored = Store(path).restore()
+    assert restored is not None
+    assert restored.snapshots == these("e")
+
+
+async def test_only_the_latest_is_written(tmp_path: Path) -> None:
+    """A busy swarm costs one writing a second at most."""
+    path = tmp_path / "snapshot"
+    kept = Store(path, pause=60)
+    run = asyncio.create_task(kept.run())
+    try:
+        kept.keep(these("first"))
+        await _until(path.exists)
+        for number in range(100):
+            kept.keep(these(str(number)))
+        first = Store(path).restore()
+        assert first is not None
+        assert first.snapshots == these("first")
+    finally:
+        run.cancel()
+        await asyncio.gather(run, return_exceptions=True)
+    await kept.flush()
+    last = Store(path).restore()
+    assert last is not None
+    assert last.snapshots == these("99")
+
+
+async def _until(fact: Callable[[], bool]) -> None:
+    async with asyncio.timeout(PATIENCE):
+        while not fact():
+            await asyncio.sleep(0.005)
+
+
+@asynccontextmanager
+async def control_plane(engine: FakeEngine, path: Path, after: float = 0.1) -> AsyncIterator[tuple[App, int]]:
+    """A control plane on an engine, which keeps what it serves."""
+    settings = Settings(listen="127.0.0.1:0", snapshot_file=path, snapshot_after_seconds=after)
+    timings = Timings(slow=0.3, retry_cap=0.2)
+    source = DockerSource(find_endpoints([engine.url]), fleet_networks=(("default", ("edge",)),), timings=timings)
+    app = App(settings, source)
+    port = await app.start()
+    tasks = [asyncio.create_task(app.follow()), asyncio.create_task(app.keep())]
+    try:
+        yield app, port
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await app.stop()
+
+
+async def test_a_control_plane_without_a_manager_serves_what_it_kept(tmp_path: Path) -> None:
+    """It says how old that is; and what a manager says takes its place, once there is one."""
+    path = tmp_path / "snapshot"
+    with FakeEngine() as engine:
+        network = engine.add_network("edge")
+        labels = {HOSTS: "shop.example.org", PORT: "80"}
+        engine.add_service("shop", labels=labels, networks=[network], tasks=1)
+        async with control_plane(engine, path) as (app, _):
+            version = (await app.publisher.published()).of("").version
+        restored = store.read(path)
+        assert restored.snapshots.of("").version == version
+        url = engine.url
+        engine.stop()
+        with capture_logs() as logs:
+            async with control_plane(engine, path) as (app, port):
+                assert app.publisher.latest is None
+                async with asyncio.timeout(PATIENCE):
+                    assert (await app.publisher.published()).of("").version == version
+                assert app.restored == restored.written
+                async with Client(port, variant="delta") as client:
+                    assert (await client.have(CLUSTER)).names == ("shop",)
+                (entry,) = [each for each in logs if each["event"] == "snapshot.restored"]
+                assert entry["log_level"] == "warning"
+                assert timedelta(seconds=entry["age_seconds"]) <= datetime.now(UTC) - restored.written
+                engine.start()
+                assert engine.url == url
+                engine.add_service("other", labels={**labels, HOSTS: "b.example.org"}, networks=[network], tasks=1)
+                await _until(lambda: app.restored is None)
+                await _until(lambda: "other" in app.publisher.latest.of("").of(CLUSTER))
+
+
+async def test_a_control_plane_with_a_manager_serves_the_present_only(tmp_path: Path) -> None:
+    """What it kept is of the past: tasks in it may be gone."""
+    path = tmp_path / "snapshot"
+    await written(Store(path), these("past"))
+    with FakeEngine() as engine:
+        engine.add_network("edge")
+        async with control_plane(engine, path, after=30) as (app, _):
+            async with asyncio.timeout(PATIENCE):
+                snapshots = await app.publisher.published()
+            assert list(snapshots.of("").of(CLUSTER)) == []
+            assert app.restored is None

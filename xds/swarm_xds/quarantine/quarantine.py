@@ -1,0 +1,358 @@
+"""Which services are held back, and what they are served as meanwhile.
+
+An Envoy that rejects a response says at most in words what it minds. Its suspects are traced to services. One that is
+left alone is convicted: it goes back to its last accepted form, or out if there is none, until its own form changes.
+Among several, some are held back for trial, those first that Envoy's words name, and what is built then is shown to the
+same Envoy: if it accepts, the culprit is among the held ones, else among the others. Each answer leaves at most half of
+the suspects that words could not tell apart, and everything that is not held is served on every Envoy meanwhile.
+
+Nobody is left out on trial who may be served somewhere: where no form to go back to is known, as after a restart, and
+words do not help, everything stays as the Envoys have it, and the problem says so.
+"""
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from swarm_xds.model import Fleet, RoutingModel, VirtualHost
+from swarm_xds.problem import Kind, Problem, Severity, ordered, shown
+from swarm_xds.quarantine.trace import Rejection, named, sources
+from swarm_xds.snapshot import ENDPOINT, ROUTE, Snapshots
+from swarm_xds.swarm import Service, SwarmState
+
+#: Route tables whose model is remembered: an Envoy that slept through more is traced without one.
+_TABLES = 64
+#: Rejections without a culprit that are told at one time.
+_UNEXPLAINED = 64
+#: Shortest value of a label that is looked for in Envoy's words.
+_TELLING = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Conviction:
+    """A service that is held back.
+
+    Attributes:
+        rejected: The form that is, as it was read.
+        instead: What is served; None to leave it out.
+        whole: Whether another set of tasks makes it another form.
+    """
+
+    rejected: Service
+    instead: Service | None
+    whole: bool
+    rejection: Rejection
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Trial:
+    """A question that was put to an Envoy.
+
+    Attributes:
+        node: Whose answer counts; None for any of the fleet, since that one is gone.
+        held: Services that are held back meanwhile: the question is whether the culprit is among them.
+        aside: Those that are held back too until it is found, since of them the question was answered.
+        suspects: All that were ever in question, with their forms as they were read.
+    """
+
+    rejection: Rejection
+    node: str | None
+    held: frozenset[str]
+    aside: frozenset[str]
+    suspects: Mapping[str, Service]
+
+    @property
+    def out(self) -> frozenset[str]:
+        """All that are not served as they were read."""
+        return self.held | self.aside
+
+
+@dataclass(slots=True)
+class _Built:
+    """What was published last."""
+
+    model: RoutingModel
+    snapshots: Snapshots
+    services: Mapping[str, Service]
+    accepted: set[str] = field(default_factory=set)
+
+
+class Quarantine:
+    """Judges rejections; to be asked before each build, and told of each."""
+
+    def __init__(self) -> None:
+        self._read: Mapping[str, Service] = {}
+        self._built: _Built | None = None
+        self._accepted: dict[str, Service] = {}
+        self._earlier: dict[str, Service] = {}
+        self._convicted: dict[str, _Conviction] = {}
+        self._trial: _Trial | None = None
+        self._tables: OrderedDict[tuple[str, str], tuple[VirtualHost, ...]] = OrderedDict()
+        #: By fleet, node and type: rejections that no service explains, with those that were tried in vain.
+        self._unexplained: OrderedDict[tuple[str, str, str], tuple[Rejection, Mapping[str, Service]]] = OrderedDict()
+        #: Fleets of which an Envoy accepted all that was built: who was not in that is served nowhere.
+        self._known: set[str] = set()
+        #: Fleets of which an Envoy serves something that was built elsewhere, or before a restart.
+        self._foreign: set[str] = set()
+
+    @property
+    def held(self) -> frozenset[str]:
+        """Names of the services that are not served as they were read, be it for trial."""
+        return frozenset(self._convicted) | (self._trial.out if self._trial else frozenset())
+
+    def apply(self, state: SwarmState) -> SwarmState:
+        """Return the swarm as it is to be built: held services in the form that is served instead."""
+        self._read = {service.name: service for service in state.services}
+        for name, conviction in list(self._convicted.items()):
+            service = self._read.get(name)
+            if service is None or not _same(service, conviction.rejected, whole=conviction.whole):
+                del self._convicted[name]
+        trial = self._trial
+        if trial and any(
+            name not in self._read or not _same(self._read[name], form, whole=False)
+            for name, form in trial.suspects.items()
+        ):
+            # What is in question is no longer there: if it is still bad, the Envoy will say so again.
+            self._trial = None
+        if not self.held:
+            return state
+        services = (self._instead(service) for service in state.services)
+        return replace(state, services=tuple(service for service in services if service is not None))
+
+    def _instead(self, service: Service) -> Service | None:
+        conviction = self._convicted.get(service.name)
+        if conviction is not None:
+            return _with_tasks(conviction.instead, service, whole=conviction.whole)
+        if self._trial and service.name in self._trial.out:
+            instead = self._fallback(service)
+            return _with_tasks(instead, service, whole=_whole(service, instead, self._trial.rejection))
+        return service
+
+    def _fallback(self, service: Service) -> Service | None:
+        """Return the form that was accepted last; else the last that was served, though no Envoy answered to it."""
+        for forms in (self._accepted, self._earlier):
+            form = forms.get(service.name)
+            if form is not None and form != service:
+                return form
+        return None
+
+    def built(self, state: SwarmState, model: RoutingModel, snapshots: Snapshots) -> None:
+        """Take note of what is published now, built from what ``apply`` returned."""
+        services = {service.name: service for service in state.services}
+        before = self._built.services if self._built else {}
+        for name, form in before.items():
+            if name in services and name not in self.held and not _same(form, services[name], whole=False):
+                self._earlier[name] = form
+        for forms in (self._accepted, self._earlier):
+            for name in forms.keys() - self._read.keys():
+                del forms[name]
+        self._built = _Built(model, snapshots, services)
+        for fleet in model.fleets:
+            for resource in snapshots.of(fleet.name).of(ROUTE).values():
+                self._tables[fleet.name, resource.version] = fleet.virtual_hosts
+                self._tables.move_to_end((fleet.name, resource.version))
+        while len(self._tables) > _TABLES:
+            self._tables.popitem(last=False)
+
+    def rejected(self, rejection: Rejection) -> bool:
+        """Judge a rejection, and return whether what is published has to be built anew for it."""
+        built = self._built
+        if built is None or not rejection.suspects:
+            return False
+        resources = built.snapshots.of(rejection.fleet).of(rejection.type_url)
+        if any(
+            each.name not in resources or resources[each.name].version != each.version for each in rejection.suspects
+        ):
+            # It is about what was published before: the Envoy will answer to what has taken its place.
+            return False
+        fleet = self._fleet(built, rejection.fleet)
+        if any(suspect.accepted for suspect in rejection.suspects):
+            self._foreign.add(fleet.name)
+        # This was rejected though they are held back: the culprit, or one of several, is another.
+        aside = self._trial.out if self._trial else frozenset()
+        found = self._found(built, fleet, rejection) - aside
+        _, vain = self._unexplained.get(_key(rejection), (None, None))
+        if vain is not None and all(vain.get(name) == self._read[name] for name in found):
+            return False
+        # What another Envoy serves as it is cannot be held back for the sake of this one.
+        unproven = {name for name in found if self._accepted.get(name) != built.services[name]}
+        if len(found) == 1 and unproven:
+            self._convict(unproven.pop(), rejection)
+            return True
+        return self._try(rejection, found, self._chosen(unproven, found, rejection.message, fleet), aside)
+
+    def _found(self, built: _Built, fleet: Fleet, rejection: Rejection) -> set[str]:
+        """Return the services that the suspects come from, one of which is to blame."""
+        found = set[str]()
+        for suspect in rejection.suspects:
+            before = self._tables.get((fleet.name, suspect.accepted), ())
+            found |= sources(rejection.type_url, suspect.name, fleet, before)
+        return found & built.services.keys()
+
+    def _chosen(self, unproven: set[str], found: set[str], message: str, fleet: Fleet) -> set[str]:
+        """Return whom to hold back of several; nobody if that could take something away for nothing."""
+        hinted = unproven & named(message, fleet)
+        if hinted and hinted != found:
+            return hinted
+        if fleet.name in self._foreign - self._known:
+            unproven = {name for name in unproven if self._fallback(self._read[name]) is not None}
+        return unproven if unproven != found else set(sorted(unproven)[: len(unproven) // 2])
+
+    def _try(self, rejection: Rejection, found: set[str], held: set[str], aside: frozenset[str]) -> bool:
+        """Ask about some of those in question, or give up if that is nobody."""
+        forms = {name: self._read[name] for name in found}
+        if not held:
+            return self._give_up(rejection, forms)
+        if self._trial is not None:
+            forms = {**self._trial.suspects, **forms}
+        self._trial = _Trial(
+            rejection=rejection, node=rejection.node, held=frozenset(held), aside=aside, suspects=forms
+        )
+        return True
+
+    def _convict(self, name: str, rejection: Rejection) -> None:
+        self._trial = None
+        service, known = self._read[name], self._convicted.get(name)
+        instead = self._fallback(service)
+        if known is not None and known.instead == instead:
+            # What was served instead is rejected too, so there is nothing left to be served.
+            instead = None
+        self._earlier.pop(name, None)
+        self._convicted[name] = _Conviction(
+            rejected=service, instead=instead, whole=_whole(service, instead, rejection), rejection=rejection
+        )
+
+    def _give_up(self, rejection: Rejection, forms: Mapping[str, Service]) -> bool:
+        """Tell of a rejection that no service explains, and end what was tried for it; return whether that is news."""
+        key, trial = _key(rejection), self._trial
+        if trial and _key(trial.rejection) == key:
+            forms = {**trial.suspects, **forms}
+            self._trial = None
+        news = self._unexplained.get(key) != (rejection, forms)
+        self._unexplained[key] = rejection, forms
+        if len(self._unexplained) > _UNEXPLAINED:
+            self._unexplained.popitem(last=False)
+        return news
+
+    def answered(self, node: str, fleet: str, version: str, rejected: frozenset[str]) -> bool:
+        """Take note that an Envoy answered all of its snapshot, and return whether that has to be built anew for it.
+
+        Args:
+            node: The Envoy's.
+            fleet: The Envoy's.
+            version: That of the snapshot.
+            rejected: Types of which it does not use what it was sent last.
+        """
+        built = self._built
+        if built is None or built.snapshots.of(fleet).version != version:
+            return False
+        model = self._fleet(built, fleet)
+        mended = [key for key in self._unexplained if key[:2] == (fleet, node) and key[2] not in rejected]
+        for key in mended:
+            del self._unexplained[key]
+        harmless = {key[2] for key, (_, vain) in self._unexplained.items() if key[:2] == (fleet, node) and not vain}
+        if rejected <= harmless and model.name not in built.accepted:
+            built.accepted.add(model.name)
+            self._known.add(model.name)
+            for name in _services(model) & built.services.keys():
+                self._accepted[name] = built.services[name]
+        trial = self._trial
+        if trial is None or trial.rejection.fleet != fleet or trial.node not in (node, None):
+            return bool(mended)
+        if trial.rejection.type_url in rejected:
+            # Nothing that it rejected was built anew, or it would have said so: the trial was about something else.
+            return self._give_up(trial.rejection, trial.suspects)
+        found = set(trial.held)
+        if len(found) == 1:
+            self._convict(found.pop(), trial.rejection)
+            return True
+        held = self._chosen(found, found, trial.rejection.message, model)
+        return self._try(trial.rejection, found, held, trial.aside)
+
+    def gone(self, node: str, fleet: str) -> None:
+        """Take note that an Envoy went away; any other of its fleet may answer in its place."""
+        for key in [key for key in self._unexplained if key[:2] == (fleet, node)]:
+            del self._unexplained[key]
+        if self._trial and (self._trial.node, self._trial.rejection.fleet) == (node, fleet):
+            self._trial = replace(self._trial, node=None)
+
+    def problems(self) -> tuple[Problem, ...]:
+        """Return a problem for each service that is held back, and for each rejection that no service explains."""
+        convicted = (_convicted(conviction) for conviction in self._convicted.values())
+        return ordered((*convicted, *(_unexplained(rejection) for rejection, _ in self._unexplained.values())))
+
+    @staticmethod
+    def _fleet(built: _Built, name: str) -> Fleet:
+        name = name or built.snapshots.default
+        return next((fleet for fleet in built.model.fleets if fleet.name == name), Fleet(name=name))
+
+
+def _key(rejection: Rejection) -> tuple[str, str, str]:
+    return rejection.fleet, rejection.node, rejection.type_url
+
+
+def _services(fleet: Fleet) -> set[str]:
+    routed = (name for host in fleet.virtual_hosts for route in host.routes for name in route.services)
+    return {*routed, *(backend.service for backend in fleet.backends)}
+
+
+def _specification(service: Service) -> Service:
+    return replace(service, tasks=(), virtual_ips=())
+
+
+def _same(one: Service, other: Service, *, whole: bool) -> bool:
+    return one == other if whole else _specification(one) == _specification(other)
+
+
+def _whole(service: Service, instead: Service | None, rejection: Rejection) -> bool:
+    """Return whether the tasks are what is rejected: then others may be accepted, and these must not be used."""
+    if instead is None:
+        return rejection.type_url == ENDPOINT
+    return _specification(service) == _specification(instead)
+
+
+def _with_tasks(instead: Service | None, service: Service, *, whole: bool) -> Service | None:
+    if instead is None or whole:
+        return instead
+    return replace(instead, tasks=service.tasks, virtual_ips=service.virtual_ips)
+
+
+def _convicted(conviction: _Conviction) -> Problem:
+    rejection, service = conviction.rejection, conviction.rejected
+    label, value = _label(service, conviction.instead, rejection.message)
+    what = "is left out" if conviction.instead is None else "is still served in its last accepted form"
+    return Problem(
+        severity=Severity.ERROR,
+        kind=Kind.REJECTED,
+        service=service.name,
+        label=label,
+        value=shown(value),
+        reason=f"{_who(rejection)}: {shown(rejection.message)}; the service {what}",
+        cure="mend the label, or report it: what Envoy rejects should have been told before",
+        source=service.source,
+    )
+
+
+def _unexplained(rejection: Rejection) -> Problem:
+    return Problem(
+        severity=Severity.ERROR,
+        kind=Kind.REJECTED,
+        reason=f"{_who(rejection)}, and no service is to blame: {shown(rejection.message)}",
+        cure="look at the settings of this proxy and of the control plane",
+    )
+
+
+def _who(rejection: Rejection) -> str:
+    resource = rejection.type_url.rpartition(".")[2]
+    return f'proxy "{rejection.node}" of fleet "{rejection.fleet}" rejects the {resource}'
+
+
+def _label(service: Service, instead: Service | None, message: str) -> tuple[str, str]:
+    """Return the label that is most likely to blame, and its value: one that changed, or that Envoy's words repeat."""
+    before = dict(instead.labels) if instead is not None else {}
+    changed = [(key, value) for key, value in service.labels if before.get(key) != value]
+    for labels in (changed, service.labels):
+        telling = [(key, value) for key, value in labels if len(value) >= _TELLING and value in message]
+        if telling:
+            return max(telling, key=lambda label: len(label[1]))
+    return changed[0] if instead is not None and len(changed) == 1 else ("", "")

@@ -1,0 +1,94 @@
+"""Snapshots as the content of a file, and back: with a schema version and a checksum, so that damage is noticed.
+
+One line of JSON says what follows; then come the snapshots as JSON with the resources' bytes in base64. Pure.
+"""
+
+import hashlib
+import json
+from base64 import b64decode, b64encode
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from swarm_xds.snapshot.resources import Resource, Resources, Snapshot, Snapshots
+
+#: To be raised whenever a file of before would be read wrongly.
+SCHEMA = 1
+
+
+class DamagedError(ValueError):
+    """The content is not what was written; the text says how that shows."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """What a file holds.
+
+    Attributes:
+        written: When, with a time zone.
+    """
+
+    snapshots: Snapshots
+    written: datetime
+
+
+def dump(kept: Kept) -> bytes:
+    """Return the content of the file."""
+    body = json.dumps(
+        {
+            "written": kept.written.isoformat(),
+            "default": kept.snapshots.default,
+            "empty": _plain(kept.snapshots.empty),
+            "fleets": {name: _plain(fleet) for name, fleet in kept.snapshots.fleets.items()},
+        },
+        sort_keys=True,
+    ).encode()
+    head = {"schema": SCHEMA, "sha256": hashlib.sha256(body).hexdigest()}
+    return json.dumps(head).encode() + b"\n" + body
+
+
+def parse(content: bytes) -> Kept:
+    """Read the content of a file.
+
+    Raises:
+        DamagedError: It is cut off, changed, of another schema, or no such file at all.
+    """
+    line, _, body = content.partition(b"\n")
+    try:
+        head = json.loads(line)
+        schema, checksum = head["schema"], head["sha256"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise DamagedError("not a file of snapshots") from error
+    if schema != SCHEMA:
+        raise DamagedError(f"of schema {schema!r}, and this version reads {SCHEMA}")
+    if hashlib.sha256(body).hexdigest() != checksum:
+        raise DamagedError("the checksum is wrong")
+    try:
+        document = json.loads(body)
+        return Kept(
+            snapshots=Snapshots(
+                fleets={name: _snapshot(fleet) for name, fleet in document["fleets"].items()},
+                empty=_snapshot(document["empty"]),
+                default=document["default"],
+            ),
+            written=datetime.fromisoformat(document["written"]),
+        )
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DamagedError(f"not what this schema has: {error}") from error
+
+
+def _plain(snapshot: Snapshot) -> dict[str, dict[str, str]]:
+    return {
+        type_url: {name: b64encode(resource.value).decode() for name, resource in resources.items()}
+        for type_url, resources in snapshot.resources.items()
+    }
+
+
+def _snapshot(plain: Mapping[str, Mapping[str, Any]]) -> Snapshot:
+    return Snapshot(
+        {
+            type_url: Resources(Resource.of(name, b64decode(value)) for name, value in resources.items())
+            for type_url, resources in plain.items()
+        }
+    )
