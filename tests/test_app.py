@@ -7,9 +7,10 @@ import pytest
 from structlog.testing import capture_logs
 
 from support.certificates import authority
-from swarm_xds.app import App, Greeter, Published
+from swarm_xds.app import App, Published
 from swarm_xds.certs.directory import CertificateDirectory
 from swarm_xds.model import EdgeOptions
+from swarm_xds.peers import Greeter
 from swarm_xds.pipeline import Pipeline
 from swarm_xds.problem import Kind
 from swarm_xds.server import Peer, Publisher
@@ -58,8 +59,8 @@ services:
     ("listen", "more", "carried"),
     [
         pytest.param("127.0.0.1:0", {}, True, id="loopback"),
-        pytest.param("0.0.0.0:0", {}, False, id="any address, not encrypted"),
-        pytest.param("0.0.0.0:0", {"insecure_xds_secrets": True}, True, id="asked for by name"),
+        pytest.param("0.0.0.0:0", {"insecure_xds": True}, False, id="any address, not encrypted"),
+        pytest.param("0.0.0.0:0", {"insecure_xds": True, "insecure_xds_secrets": True}, True, id="asked for by name"),
     ],
 )
 async def test_private_keys_go_out_over_loopback_only_or_where_that_is_asked_for(

@@ -2,7 +2,7 @@
 
 from support.story import EPOCH, Proxy, Story, service
 from swarm_xds.observe import Member, Standing, TypeState
-from swarm_xds.snapshot import CLUSTER, ENDPOINT, ROUTE
+from swarm_xds.snapshot import ADS_ORDER, CLUSTER, ENDPOINT, ROUTE
 
 
 def only(story: Story) -> Member:
@@ -26,7 +26,7 @@ def test_a_proxy_that_accepts_everything_is_current() -> None:
     proxy.take_all()
     member = only(story)
     assert (member.fleet, member.node, member.standing, member.streams) == ("default", "edge-1", Standing.CURRENT, 1)
-    assert [each.since for each in member.types] == [EPOCH + 2] * 5
+    assert [each.since for each in member.types] == [EPOCH + 2] * len(ADS_ORDER)
     assert all(each.sent == each.acknowledged == each.intended for each in member.types)
 
 

@@ -11,11 +11,23 @@ from envoy.config.endpoint.v3 import endpoint_pb2
 from envoy.config.listener.v3 import listener_components_pb2, listener_pb2
 from envoy.config.route.v3 import route_pb2
 from envoy.extensions.filters.network.http_connection_manager.v3 import http_connection_manager_pb2
+from envoy.extensions.transport_sockets.http_11_proxy.v3 import upstream_http_11_connect_pb2
+from envoy.extensions.transport_sockets.quic.v3 import quic_transport_pb2
 from envoy.extensions.transport_sockets.tls.v3 import secret_pb2, tls_pb2
+from google.protobuf.any_pb2 import Any
+from google.protobuf.message import Message
 
 from swarm_xds.snapshot.resources import CLUSTER, ENDPOINT, LISTENER, ROUTE, SECRET, Snapshot
 from swarm_xds.translate.bootstrap import admin
 from swarm_xds.translate.wire import packed
+
+#: Transport sockets that name secrets, or have another inside that does.
+_SOCKETS: tuple[type[Message], ...] = (
+    tls_pb2.DownstreamTlsContext,
+    tls_pb2.UpstreamTlsContext,
+    quic_transport_pb2.QuicDownstreamTransport,
+    upstream_http_11_connect_pb2.Http11ProxyUpstreamTransport,
+)
 
 
 def static(snapshot: Snapshot, admin_port: int) -> bootstrap_pb2.Bootstrap:
@@ -39,6 +51,7 @@ def _cluster(value: bytes, assignments: Mapping[str, endpoint_pb2.ClusterLoadAss
         cluster.ClearField("eds_cluster_config")
         cluster.type = cluster_pb2.Cluster.STATIC
         cluster.load_assignment.CopyFrom(assignment)
+    _with_own_secrets(cluster.transport_socket)
     return cluster
 
 
@@ -52,10 +65,7 @@ def _listener(value: bytes, routes: Mapping[str, route_pb2.RouteConfiguration]) 
         for each in chain.filters:
             _with_routes(each, routes)
         if chain.HasField("transport_socket"):
-            context = tls_pb2.DownstreamTlsContext()
-            if chain.transport_socket.typed_config.Unpack(context):
-                _with_own_secrets(context)
-                chain.transport_socket.typed_config.CopyFrom(packed(context))
+            _with_own_secrets(chain.transport_socket)
     return listener
 
 
@@ -68,12 +78,18 @@ def _with_routes(
         network_filter.typed_config.CopyFrom(packed(manager))
 
 
-def _with_own_secrets(context: tls_pb2.DownstreamTlsContext) -> None:
+def _with_own_secrets(message: Message) -> None:
     """Have secrets taken from the same configuration, which is what a name without a source means."""
-    common = context.common_tls_context
-    for each in common.tls_certificate_sds_secret_configs:
-        each.ClearField("sds_config")
-    if common.HasField("validation_context_sds_secret_config"):
-        common.validation_context_sds_secret_config.ClearField("sds_config")
-    if context.HasField("session_ticket_keys_sds_secret_config"):
-        context.session_ticket_keys_sds_secret_config.ClearField("sds_config")
+    if isinstance(message, secret_pb2.SdsSecretConfig):
+        message.ClearField("sds_config")
+    elif isinstance(message, Any):
+        name = message.type_url.rpartition("/")[2]
+        inner = next((kind() for kind in _SOCKETS if kind.DESCRIPTOR.full_name == name), None)
+        if inner is not None and message.Unpack(inner):
+            _with_own_secrets(inner)
+            message.CopyFrom(packed(inner))
+    else:
+        for field, value in message.ListFields():
+            if field.message_type is not None and not field.message_type.GetOptions().map_entry:
+                for each in value if field.is_repeated else (value,):
+                    _with_own_secrets(each)

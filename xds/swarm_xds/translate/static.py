@@ -26,7 +26,7 @@ def static(fleet: Fleet, options: EdgeOptions, admin_port: int) -> bootstrap_pb2
     resources = bootstrap_pb2.Bootstrap.StaticResources(
         listeners=_listeners(fleet, options, routes),
         clusters=[_cluster(backend, options) for backend in fleet.backends],
-        secrets=messages.secrets,
+        secrets=sorted(messages.secrets, key=lambda secret: str(secret.name)),
     )
     return bootstrap_pb2.Bootstrap(static_resources=resources, admin=admin(admin_port))
 
