@@ -42,6 +42,7 @@ class SwarmWithSecrets(WritableSwarm):
         with self._lock:
             identifier = self._new_id("sec")
             self.secrets[identifier] = {"ID": identifier, "Version": {"Index": self._count}, "Spec": spec}
+            self._tell("secret", "create", identifier, spec["Name"])
             self.written.append(f"create secret {spec['Name']}")
         return 201, json.dumps({"ID": identifier}).encode()
 
@@ -58,6 +59,7 @@ class SwarmWithSecrets(WritableSwarm):
                 return refused(400, f"rpc error: code = InvalidArgument desc = {reason}")
         with self._lock:
             del self.secrets[identifier]
+            self._tell("secret", "remove", identifier, name)
             self.written.append(f"remove secret {name}")
         return 204, b""
 

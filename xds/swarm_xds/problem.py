@@ -45,6 +45,7 @@ class Kind(StrEnum):
     BAD_CERTIFICATE = "bad-certificate"
     KEYS_WITHHELD = "keys-withheld"
     BAD_FILE = "bad-file"
+    UNREAD = "unread"
     NOT_TRANSLATED = "not-translated"
     NO_CERTIFICATE = "no-certificate"
 

@@ -13,10 +13,12 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from swarm_xds.certs.acme.options import LETS_ENCRYPT, AcmeOptions
+from swarm_xds.certs.base import Identity
 from swarm_xds.labels import Via
 from swarm_xds.model import EdgeOptions
+from swarm_xds.networks.home import RelayOptions
 from swarm_xds.networks.memory import NetworkTimings
-from swarm_xds.networks.plan import NetworkOptions, RelayOptions
+from swarm_xds.networks.plan import NetworkOptions
 
 PREFIX = "SWARM_XDS_"
 
@@ -42,6 +44,13 @@ class Settings(BaseModel):
         "127.0.0.1:18000",
         description="Address and port of the xDS server. It is not encrypted yet: keep it on a network of its own.",
     )
+    tls_ca: Path | None = Field(
+        None, description="PEM file of the authority of our own certificates, of readers of secrets among them."
+    )
+    tls_cert: Path | None = Field(
+        None, description="PEM file of the control plane's certificate; read again when it changes."
+    )
+    tls_key: Path | None = Field(None, description="PEM file of its key.")
     default_fleet: str = Field(
         "default", min_length=1, description="Fleet (Envoy's node.cluster) of services that name none."
     )
@@ -137,7 +146,7 @@ class Settings(BaseModel):
             raise ValueError("not an address and a port, such as 127.0.0.1:18000")
         return value
 
-    @field_validator("certs", "acme_folder", "acme_ca", mode="before")
+    @field_validator("tls_ca", "tls_cert", "tls_key", "certs", "acme_folder", "acme_ca", mode="before")
     @classmethod
     def _given_folder(cls, value: object) -> object:
         """Take an empty text for none, as an environment has it."""
@@ -154,6 +163,13 @@ class Settings(BaseModel):
     def carries_keys(self) -> bool:
         """Whether private keys may go out over xDS: to this machine alone, or where that is asked for by name."""
         return self.insecure_xds_secrets or _is_loopback(self.listen)
+
+    @property
+    def identity(self) -> Identity | None:
+        """The control plane's own certificate, by which it asks readers of secrets; None without all three files."""
+        if self.tls_ca is None or self.tls_cert is None or self.tls_key is None:
+            return None
+        return Identity(authorities=self.tls_ca, certificate=self.tls_cert, key=self.tls_key)
 
     @property
     def acme(self) -> AcmeOptions | None:
@@ -194,6 +210,7 @@ class Settings(BaseModel):
         return NetworkOptions(
             via=Via(self.network_via),
             allow_direct=self.allow_direct,
+            asks=self.identity is not None,
             relay=RelayOptions(
                 network=self.relay_network,
                 image=self.relay_image,
