@@ -2,6 +2,7 @@
 
 import base64
 import json
+from collections.abc import Callable
 from typing import Any
 
 from support.engine_writes import Answer, WritableSwarm, absent, carried, refused
@@ -71,3 +72,13 @@ class SwarmWithSecrets(WritableSwarm):
                 self._services[service_id]["Spec"].setdefault("TaskTemplate", {}).setdefault("ContainerSpec", {})
             )
             container.setdefault("Secrets", []).append({"SecretID": identifier, "SecretName": name})
+
+    def _removed(self) -> list[tuple[Callable[[str], Answer], dict[str, dict[str, Any]]]]:
+        services, *rest = super()._removed()
+        return [services, (self.erase_secret, self.secrets), *rest]
+
+    def _refusal(self, spec: dict[str, Any]) -> Answer | None:
+        for each in spec["TaskTemplate"]["ContainerSpec"].get("Secrets") or ():
+            if each["SecretID"] not in self.secrets:
+                return refused(400, f"rpc error: code = InvalidArgument desc = secret {each['SecretID']} not found")
+        return super()._refusal(spec)

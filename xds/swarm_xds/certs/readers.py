@@ -236,7 +236,7 @@ async def fetch(client: httpx.AsyncClient, url: str) -> bytes:
                 if len(content) > MAX_SIZE:
                     raise NoAnswerError("gives more than a secret can hold")
             return content
-    except httpx.HTTPError as error:
+    except (httpx.HTTPError, OSError) as error:  # that it does not let us in comes after the handshake, as it is
         raise NoAnswerError(f"cannot be asked: {error or type(error).__name__}") from error
 
 

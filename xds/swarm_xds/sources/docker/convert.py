@@ -1,8 +1,8 @@
 """The engine's JSON to the values of ``swarm``: the one place that knows the shape of the engine's answers.
 
 In: decoded JSON of services, tasks, networks, nodes and secrets (Docker Engine API 1.41 and later). Out: a ``Batch`` of
-records. Pure: it must not know where the JSON came from or what was known before. It never raises: an object that cannot
-be converted is named as unreadable, with a problem, and takes no other object with it.
+records. Pure: it must not know where the JSON came from or what was known before. It never raises: an object that
+cannot be converted is named as unreadable, with a problem, and takes no other object with it.
 """
 
 from collections.abc import Callable, Iterable, Mapping
