@@ -200,7 +200,7 @@ def test_specification() -> None:
         "swarm-xds.relay": "secrets.shop",
         "swarm-xds.relay.fleet": "default",
         "swarm-xds.relay.fingerprint": spec().fingerprint,
-        "swarm-xds.reader": "id-shop_site.pem shop_site.pem",
+        "swarm-xds.reader": "id-shop_site.pem",
     }
     assert made["task_template"]["Networks"] == [{"Target": "n9"}]
     assert made["mode"] == {"Replicated": {"Replicas": 1}}
@@ -225,7 +225,10 @@ def test_another_secret_is_another_reader() -> None:
 
 
 def test_running_readers() -> None:
-    """Where they run and what they have; what is just begun, and a relay, are none."""
+    """Where they run and what they have; what is just begun, and a relay, are none.
+
+    A label cannot give a secret another's name, or one that is not there.
+    """
     labels = specification.service(spec(), "c1")["labels"]
     reader = Service(
         id="r1",
@@ -238,6 +241,8 @@ def test_running_readers() -> None:
     )
     begun = tuple(sorted(specification.seed(spec())["labels"].items()))
     relay = Service(id="r2", name="relay", labels=begun)
-    assert running_readers(SwarmState(relays=(reader, relay))) == (
+    there = (secret("shop_site.pem", "shop"), secret("other"))
+    assert running_readers(SwarmState(relays=(reader, relay))) == ()
+    assert running_readers(SwarmState(relays=(reader, relay), secrets=there)) == (
         RunningReader(addresses=("10.9.0.7",), secrets=(("id-shop_site.pem", "shop_site.pem"),)),
     )

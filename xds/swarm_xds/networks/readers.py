@@ -63,12 +63,12 @@ class _Means:
 
 
 def running_readers(state: SwarmState) -> tuple[RunningReader, ...]:
-    """Return the readers in a swarm, those that have only been begun left out."""
+    """Return the readers in a swarm, but those that have only been begun; a secret's name is its own, not a label's."""
+    names = {secret.id: secret.name for secret in state.secrets}
     found = []
     for service in state.relays:
         listed = dict(service.labels).get(READER_LABEL, "")
-        pairs = (entry.split(" ") for entry in listed.split(",") if entry.count(" ") == 1)
-        if secrets := tuple(sorted((each[0], each[1]) for each in pairs)):
+        if secrets := tuple((each, names[each]) for each in sorted(listed.split(",")) if each in names):
             addresses = {address for task in service.tasks if task.serving for _, address in task.addresses}
             found.append(RunningReader(addresses=tuple(sorted(addresses)), secrets=secrets))
     return tuple(found)

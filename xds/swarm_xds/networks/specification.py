@@ -110,7 +110,7 @@ def network_ids(spec: RelaySpec) -> tuple[str, ...]:
 
 def _reader_label(spec: RelaySpec) -> dict[str, str]:
     """Return the label by which control planes know what they may ask a reader for."""
-    return {READER_LABEL: ",".join(f"{each.id} {each.name}" for each in spec.secrets)} if spec.reads else {}
+    return {READER_LABEL: ",".join(each.id for each in spec.secrets)} if spec.reads else {}
 
 
 def _secret(secret: SecretFile) -> dict[str, Any]:
