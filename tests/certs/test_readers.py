@@ -14,6 +14,7 @@ import pytest
 from support.certificates import authority, secret_lines
 from support.ports import free_port
 from swarm_xds.certs.base import CertificatesReading, Identity
+from swarm_xds.certs.choose import named
 from swarm_xds.certs.readers import NoAnswerError, Reader, ReaderSource, ReaderTimings, client_context, fetch
 from swarm_xds.certs.values import Certificates
 from swarm_xds.pki import issue
@@ -156,6 +157,12 @@ def test_a_configuration_names_files_only(secrets: Path) -> None:
         reader_configuration((), ("a", "c", "k"), {})
 
 
+def read(reading: CertificatesReading) -> tuple[str, ...]:
+    """Return the names of the secrets that are read."""
+    materials = reading.certificates.materials
+    return tuple(each.name for each in materials if "not handed it over yet" not in each.reason)
+
+
 class Following:
     """A source in use: its readings one after the other."""
 
@@ -169,10 +176,10 @@ class Following:
             return await anext(self._readings)
 
     async def until(self, *names: str) -> CertificatesReading:
-        """Return the first reading with just these secrets."""
+        """Return the first reading in which just these secrets are read."""
         while True:
             reading = await self.next()
-            if tuple(material.name for material in reading.certificates.materials) == names:
+            if read(reading) == names:
                 return reading
 
     async def close(self) -> None:
@@ -216,6 +223,39 @@ async def test_secrets_are_read_once_and_kept(
     assert reading.cause == "secret shop_site.crt.v2"
     source.follow([], {"c2", "k1"})
     assert await followed.until("shop_site.crt.v2", "shop_site.key")
+
+
+@pytest.mark.envoy
+async def test_the_first_reading_waits(pki: Path, envoy_binary: Path, tmp_path: Path, secrets: Path) -> None:
+    """A control plane that starts while a reader is replaced does not take certificates away from edges."""
+    following = Following(ReaderSource(identity(pki), free_port(), replace(QUICK, first=SECONDS)))
+    held = Reader(addresses=("127.0.0.1",), secrets=(("c1", "site.crt"),))
+    following.source.follow([replace(held, addresses=())], {"c1"})
+    first = asyncio.create_task(following.next())
+    async with running(envoy_binary, tmp_path, pki, {"c1": secrets / "c1"}, port=following.source.port):
+        assert not first.done()
+        following.source.follow([held], {"c1"})
+        assert read(await first) == ("site.crt",)
+    await following.close()
+
+
+async def test_what_is_not_read_yet_has_a_name(followed: Following) -> None:
+    """So a label that names it finds it, and says what it waits for; a version before it serves meanwhile."""
+    followed.source.follow([Reader(addresses=(), secrets=(("c1", "site.crt.v2"),))], {"c1"})
+    certificates = (await followed.next()).certificates
+    choice = named(certificates, "site.crt", "", ["a.example.org"])
+    assert choice.certificate is None
+    assert choice.reason == '"site.crt.v2": its reader has not handed it over yet'
+
+
+@pytest.mark.parametrize("address", ["::1", "no address", "a/b", "127.0.0.1:1"])
+async def test_odd_addresses(followed: Following, address: str) -> None:
+    """Whatever a label says, the source goes on."""
+    followed.source.follow([Reader(addresses=(address,), secrets=(("c1", "site.crt"),))], {"c1"})
+    reading = await followed.next()
+    while not reading.problems:
+        reading = await followed.next()
+    assert address in reading.problems[0].reason
 
 
 async def test_without_a_reader_there_is_a_reading(followed: Following) -> None:

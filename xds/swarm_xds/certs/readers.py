@@ -19,7 +19,7 @@ from swarm_xds.certs.base import CertificatesReading, Identity
 from swarm_xds.certs.check import Checked
 from swarm_xds.certs.hold import soon
 from swarm_xds.certs.parse import MAX_SIZE
-from swarm_xds.certs.values import Certificates
+from swarm_xds.certs.values import Certificates, Material
 from swarm_xds.problem import Kind, Problem, Severity, ordered
 
 _log = structlog.get_logger(__name__)
@@ -29,6 +29,8 @@ READER_URI = "spiffe://swarm-xds/relay"
 _HANDS = 8
 _OK = 200
 _STARTING = "its reader does not run yet"
+#: What stands in for a secret that is to be read, so that its name is known, and a version before it serves meanwhile.
+_UNREAD = "its reader has not handed it over yet"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,7 +172,8 @@ class ReaderSource:
         for address in addresses:
             try:
                 async with asyncio.timeout(self.timings.call):
-                    return await fetch(client, f"https://{address}:{self.port}/{identifier}")
+                    host = f"[{address}]" if ":" in address else address
+                    return await fetch(client, f"https://{host}:{self.port}/{identifier}")
             except TimeoutError:
                 reason = f"{address} gives no answer in {self.timings.call:g} s"
             except NoAnswerError as error:
@@ -188,9 +191,9 @@ class ReaderSource:
         problems = list(self._unread())
         for name, checked in self._kept.values():
             problems += _of(name, checked, now)
-        materials = sorted(
-            (check.at(checked.material, now) for _, checked in self._kept.values()), key=lambda each: each.name
-        )
+        materials = [check.at(checked.material, now) for _, checked in self._kept.values()]
+        materials += [Material(name=each.name, reason=_UNREAD) for each in self._missing.values()]
+        materials.sort(key=lambda each: each.name)
         return CertificatesReading(
             certificates=Certificates(materials=tuple(materials)), problems=ordered(problems), cause=cause
         )
@@ -236,7 +239,11 @@ async def fetch(client: httpx.AsyncClient, url: str) -> bytes:
                 if len(content) > MAX_SIZE:
                     raise NoAnswerError("gives more than a secret can hold")
             return content
-    except (httpx.HTTPError, OSError) as error:  # that it does not let us in comes after the handshake, as it is
+    except (
+        httpx.HTTPError,
+        httpx.InvalidURL,
+        OSError,
+    ) as error:  # that it does not let us in comes after the handshake, as it is
         raise NoAnswerError(f"cannot be asked: {error or type(error).__name__}") from error
 
 
