@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 
 import pytest
+import yaml
 
 from support.command import command
 from support.engine import FakeEngine
@@ -45,6 +46,29 @@ def test_the_plan_of_a_network_that_the_fleet_is_attached_to(engine: FakeEngine)
     (step,) = document["steps"]
     assert (step["action"], step["name"], step["network"]) == ("update fleet", "swarm-xds_edge", "shop_front")
     assert "one update is enough for all" in step["waits_for"]
+    assert not engine.written
+
+
+def test_the_plan_names_readers_of_secrets(engine: FakeEngine) -> None:
+    """Also where this machine has no certificate of a control plane; no content of a secret is known."""
+    for name, labels in (
+        ("shop_site.pem", {"com.docker.stack.namespace": "shop"}),
+        *((f"swarm-xds-{what}.v1", {"swarm-xds.pki": "fp"}) for what in ("ca", "relay.crt", "relay.key")),
+    ):
+        engine.write_secret({"Name": name, "Labels": labels, "Data": "c2VjcmV0"})
+    engine.written.clear()
+    network = engine.add_network("shop_own", stack="shop")
+    labels = {"xds.hosts": "tls.example.org", "xds.port": "80", "xds.ssl_cert": "site.pem"}
+    labels["com.docker.stack.namespace"] = "shop"
+    engine.add_service("shop_tls", labels=labels, networks=[network], tasks=1)
+    args, env = ("networks", "--plan", "--docker-host", engine.url), {"SWARM_XDS_RELAY_IMAGE": "edge:1"}
+    result = command(*args, env=env)
+    assert "reader" in result.stdout
+    for style in ("json", "yaml"):
+        printed = command(*args, "--format", style, env=env).stdout
+        (reader,) = [each for each in yaml.safe_load(printed)["relays"] if each["secrets"]]
+        assert [secret["name"] for secret in reader["secrets"]] == ["shop_site.pem"]
+        assert len(reader["identity"]) == 3
     assert not engine.written
 
 

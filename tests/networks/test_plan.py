@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from swarm_xds.labels import Via, parse
-from swarm_xds.networks.plan import NetworkOptions, RelayOptions, plan_networks
+from swarm_xds.networks.home import RelayOptions
+from swarm_xds.networks.plan import Configure, NetworkOptions, plan_networks
 from swarm_xds.networks.wanted import NetworkPlan, Way
 from swarm_xds.problem import Kind, Problem, Severity
 from swarm_xds.swarm import FleetService, Network, Node, PublishedPort, PublishMode, Service, SwarmState, Task
@@ -45,7 +46,11 @@ def plan(
     intents = [(each, parse(each)[0]) for each in swarm.services]
     if not isinstance(options, NetworkOptions):
         options = NetworkOptions(relay=options or RelayOptions())
-    return plan_networks(swarm, intents, "default", options, lambda fleet, net: f"{fleet} {net}")
+    configure = Configure(
+        relay=lambda fleet, net: f"{fleet} {net}",
+        reader=lambda fleet, identity, secrets: f"{fleet} {identity} {dict(secrets)}",
+    )
+    return plan_networks(swarm, intents, "default", options, configure)
 
 
 def test_a_network_of_its_own_takes_a_relay() -> None:

@@ -21,7 +21,8 @@ from swarm_xds.certs.hold import Held, hold
 from swarm_xds.certs.values import Certificates
 from swarm_xds.memo import Memo
 from swarm_xds.model import EdgeOptions, Fleet, RoutingModel
-from swarm_xds.networks.plan import NetworkOptions, RelayOptions
+from swarm_xds.networks.home import RelayOptions
+from swarm_xds.networks.plan import NetworkOptions
 from swarm_xds.pipeline import Build, Pipeline
 from swarm_xds.problem import Kind, Problem
 from swarm_xds.snapshot import ADS_ORDER, CLUSTER, ENDPOINT, LISTENER, ROUTE, SECRET

@@ -2,6 +2,7 @@
 
 import base64
 import json
+from collections.abc import Callable
 from typing import Any
 
 from support.engine_writes import Answer, WritableSwarm, absent, carried, refused
@@ -42,6 +43,7 @@ class SwarmWithSecrets(WritableSwarm):
         with self._lock:
             identifier = self._new_id("sec")
             self.secrets[identifier] = {"ID": identifier, "Version": {"Index": self._count}, "Spec": spec}
+            self._tell("secret", "create", identifier, spec["Name"])
             self.written.append(f"create secret {spec['Name']}")
         return 201, json.dumps({"ID": identifier}).encode()
 
@@ -58,6 +60,7 @@ class SwarmWithSecrets(WritableSwarm):
                 return refused(400, f"rpc error: code = InvalidArgument desc = {reason}")
         with self._lock:
             del self.secrets[identifier]
+            self._tell("secret", "remove", identifier, name)
             self.written.append(f"remove secret {name}")
         return 204, b""
 
@@ -69,3 +72,13 @@ class SwarmWithSecrets(WritableSwarm):
                 self._services[service_id]["Spec"].setdefault("TaskTemplate", {}).setdefault("ContainerSpec", {})
             )
             container.setdefault("Secrets", []).append({"SecretID": identifier, "SecretName": name})
+
+    def _removed(self) -> list[tuple[Callable[[str], Answer], dict[str, dict[str, Any]]]]:
+        services, *rest = super()._removed()
+        return [services, (self.erase_secret, self.secrets), *rest]
+
+    def _refusal(self, spec: dict[str, Any]) -> Answer | None:
+        for each in spec["TaskTemplate"]["ContainerSpec"].get("Secrets") or ():
+            if each["SecretID"] not in self.secrets:
+                return refused(400, f"rpc error: code = InvalidArgument desc = secret {each['SecretID']} not found")
+        return super()._refusal(spec)

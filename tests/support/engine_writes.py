@@ -4,7 +4,7 @@ Each method returns the status and the answer. A service's tasks run as soon as 
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from support.engine_swarm import CREATED, FakeSwarm
@@ -144,14 +144,18 @@ class WritableSwarm(FakeSwarm):
         """
         found = [
             (erase, sorted((i for i, raw in known.items() if _stack(raw) == stack), key=lambda i: _name(known[i])))
-            for erase, known in (
-                (self.erase_service, self._services),
-                (self.erase_config, self._configs),
-                (self.erase_network, self._networks),
-            )
+            for erase, known in self._removed()
         ]
         answers = (erase(identifier) for erase, identifiers in found for identifier in identifiers)
         return ("" if status < 300 else json.loads(body)["message"] for status, body in answers)
+
+    def _removed(self) -> list[tuple[Callable[[str], Answer], dict[str, dict[str, Any]]]]:
+        """Return what a stack's removal goes through, in its order."""
+        return [
+            (self.erase_service, self._services),
+            (self.erase_config, self._configs),
+            (self.erase_network, self._networks),
+        ]
 
     def _refusal(self, spec: dict[str, Any]) -> Answer | None:
         if not spec["TaskTemplate"]["ContainerSpec"].get("Image"):

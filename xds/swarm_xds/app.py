@@ -18,9 +18,13 @@ from swarm_xds.certs.acme import AcmeSource
 from swarm_xds.certs.base import CertificateSource, CertificatesReading
 from swarm_xds.certs.directory import CertificateDirectory
 from swarm_xds.certs.obtain import ObtainingSource
+from swarm_xds.certs.readers import Reader, ReaderSource
+from swarm_xds.certs.together import TogetherSource
 from swarm_xds.certs.values import Certificates
 from swarm_xds.certs.withhold import WITHHELD, without_keys
+from swarm_xds.model import READER_PORT
 from swarm_xds.networks.manager import NetworkManager
+from swarm_xds.networks.readers import running_readers
 from swarm_xds.observe import Record
 from swarm_xds.operations import Operations
 from swarm_xds.peers import Greeter, Jury
@@ -74,6 +78,8 @@ class App:
         settings: The operator's choices.
         source: Where labels are read.
         certificates: Where certificates are read; None: there are none.
+        secrets: The part of ``certificates`` that reads Docker secrets, which is told where readers run; None: there is
+            none.
         want: Is told the hosts that ask for TLS and name no certificate, at each build; None: nobody is.
         observer: Is told what happens on the streams, beside the log.
         limits: Times and sizes of the streams.
@@ -90,6 +96,7 @@ class App:
         source: Source,
         *,
         certificates: CertificateSource | None = None,
+        secrets: ReaderSource | None = None,
         want: Callable[[Iterable[str]], None] | None = None,
         observer: Observer | None = None,
         limits: Limits | None = None,
@@ -99,6 +106,7 @@ class App:
     ) -> None:
         self._source = source
         self._certificates = certificates
+        self._secrets = secrets
         self._want = want
         self._carries_keys = settings.carries_keys
         self._manager = manager
@@ -186,8 +194,15 @@ class App:
                     certificates = self._permitted(reading)
                 else:
                     swarm = reading
+                    self._follow_readers(swarm)
                 if swarm is not None and certificates is not None:
                     self._serve(swarm, certificates, reading)
+
+    def _follow_readers(self, swarm: Reading) -> None:
+        """Have the secrets read that readers in the swarm have; before anything is built, which waits for them."""
+        if self._secrets is not None:
+            readers = [Reader(addresses=each.addresses, secrets=each.secrets) for each in running_readers(swarm.state)]
+            self._secrets.follow(readers, {secret.id for secret in swarm.state.secrets})
 
     def _permitted(self, reading: CertificatesReading) -> CertificatesReading:
         """Return what may go out over this server of it."""
@@ -278,13 +293,17 @@ async def serve(settings: Settings) -> None:
     manager = None
     if settings.networks is not None:
         manager = NetworkManager(find_endpoints(settings.docker_host), settings.network_timings)
-    directory = CertificateDirectory(settings.certs) if settings.certs is not None else None
-    obtaining = ObtainingSource(AcmeSource(settings.acme), directory) if settings.acme is not None else None
+    secrets = ReaderSource(settings.identity, READER_PORT) if manager is not None and settings.identity else None
+    given: list[CertificateSource] = [CertificateDirectory(settings.certs)] if settings.certs is not None else []
+    given += [secrets] if secrets is not None else []
+    together = TogetherSource(given) if given else None
+    obtaining = ObtainingSource(AcmeSource(settings.acme), together) if settings.acme is not None else None
     source = make_source(settings)
     app = App(
         settings,
         source,
-        certificates=directory if obtaining is None else obtaining,
+        certificates=together if obtaining is None else obtaining,
+        secrets=secrets,
         want=None if obtaining is None else obtaining.want,
         manager=manager,
     )

@@ -13,13 +13,13 @@ from swarm_xds.certs.values import Certificates
 from swarm_xds.labels import Memory, parse
 from swarm_xds.memo import Memo
 from swarm_xds.model import EdgeOptions, Fleet, RoutingModel
-from swarm_xds.networks.plan import NetworkOptions, plan_networks
+from swarm_xds.networks.plan import Configure, NetworkOptions, plan_networks
 from swarm_xds.networks.wanted import NetworkPlan
 from swarm_xds.plan import build as plan
 from swarm_xds.problem import Kind, Problem, Severity, ordered
 from swarm_xds.snapshot import Snapshot, Snapshots, snapshot
 from swarm_xds.swarm import Service, SwarmState
-from swarm_xds.translate import FleetMessages, relay_configuration, translate
+from swarm_xds.translate import FleetMessages, reader_configuration, relay_configuration, translate
 
 Translator = Callable[[Fleet, EdgeOptions, Memo], FleetMessages]
 
@@ -104,7 +104,8 @@ class Pipeline:
         networks = None
         if self._networks is not None:
             pairs = zip(services, kept, strict=True)
-            networks, bad = plan_networks(state, pairs, self._default_fleet, self._networks, self._configure_relay)
+            configure = Configure(relay=self._configure_relay, reader=reader_configuration)
+            networks, bad = plan_networks(state, pairs, self._default_fleet, self._networks, configure)
             found += bad
         snapshots = Snapshots(
             fleets={fleet.name: self._snapshot(fleet) for fleet in model.fleets},

@@ -46,6 +46,7 @@ class Kind(StrEnum):
     KEYS_WITHHELD = "keys-withheld"
     BAD_FILE = "bad-file"
     LAST_GOOD = "last-good"
+    UNREAD = "unread"
     NOT_TRANSLATED = "not-translated"
     NO_CERTIFICATE = "no-certificate"
     REJECTED = "rejected"

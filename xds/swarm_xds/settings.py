@@ -13,10 +13,12 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from swarm_xds.certs.acme.options import LETS_ENCRYPT, AcmeOptions
+from swarm_xds.certs.base import Identity
 from swarm_xds.labels import Via
 from swarm_xds.model import EdgeOptions
+from swarm_xds.networks.home import RelayOptions
 from swarm_xds.networks.memory import NetworkTimings
-from swarm_xds.networks.plan import NetworkOptions, RelayOptions
+from swarm_xds.networks.plan import NetworkOptions
 
 PREFIX = "SWARM_XDS_"
 
@@ -44,10 +46,11 @@ class Settings(BaseModel):
     )
     tls_ca: Path | None = Field(
         None,
-        description="PEM file of the authority whose clients the xDS server lets in, each with its own fleet only.",
+        description="PEM file of the authority of our own certificates: of edges, each of which gets its own fleet "
+        "only, and of readers of secrets.",
     )
     tls_cert: Path | None = Field(
-        None, description="PEM file of the xDS server's certificate; read again when it changes."
+        None, description="PEM file of the control plane's certificate; read again when it changes."
     )
     tls_key: Path | None = Field(None, description="PEM file of its key.")
     insecure_xds: bool = Field(
@@ -184,6 +187,13 @@ class Settings(BaseModel):
         return self.tls_key is not None or self.insecure_xds_secrets or _is_loopback(self.listen)
 
     @property
+    def identity(self) -> Identity | None:
+        """The control plane's own certificate, by which it asks readers of secrets; None without all three files."""
+        if self.tls_ca is None or self.tls_cert is None or self.tls_key is None:
+            return None
+        return Identity(authorities=self.tls_ca, certificate=self.tls_cert, key=self.tls_key)
+
+    @property
     def acme(self) -> AcmeOptions | None:
         """The settings that shape ACME; None where nothing is ordered."""
         if self.acme_folder is None:
@@ -238,6 +248,7 @@ class Settings(BaseModel):
         return NetworkOptions(
             via=Via(self.network_via),
             allow_direct=self.allow_direct,
+            asks=self.identity is not None,
             relay=RelayOptions(
                 network=self.relay_network,
                 image=self.relay_image,

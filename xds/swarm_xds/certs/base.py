@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from swarm_xds.certs.values import Certificates
@@ -20,6 +21,15 @@ class CertificatesReading:
     certificates: Certificates
     problems: tuple[Problem, ...] = ()
     cause: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """Files by which the control plane shows itself to others of ours: whom it trusts, its certificate and its key."""
+
+    authorities: Path
+    certificate: Path
+    key: Path
 
 
 class CertificateSource(Protocol):

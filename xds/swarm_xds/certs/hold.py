@@ -198,7 +198,7 @@ def _of_pairs(materials: Mapping[str, Material], pairs: Mapping[str, Certificate
         if reason := _reason(pair, now):
             if not all(until):
                 yield _problem(Severity.ERROR, pair.name, reason, "renew it; it is not served")
-        elif now >= _soon(pair.chain) and min(until) <= pair.chain.not_after:
+        elif now >= soon(pair.chain) and min(until) <= pair.chain.not_after:
             yield _problem(Severity.WARNING, pair.name, f"it expires on {date(pair.chain.not_after)}", "renew it")
 
 
@@ -225,11 +225,12 @@ def _default(served: Iterable[Certificate]) -> Certificate | None:
 def _changes(files: Mapping[str, Checked], materials: Mapping[str, Material], now: float) -> Iterator[float]:
     for material in (*materials.values(), *(checked.material for checked in files.values())):
         if material.chain is not None:
-            times = (material.chain.not_before, _soon(material.chain), material.chain.not_after)
+            times = (material.chain.not_before, soon(material.chain), material.chain.not_after)
             yield from (time for time in times if time > now)
 
 
-def _soon(chain: Chain) -> float:
+def soon(chain: Chain) -> float:
+    """Return from when on a certificate that nothing replaces is spoken of, in seconds since the epoch."""
     return chain.not_after - min(_SOON, (chain.not_after - chain.not_before) * _SOON_PART)
 
 

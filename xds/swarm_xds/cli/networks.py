@@ -5,9 +5,9 @@ With ``--plan`` it reads the swarm itself; without, it asks a running control pl
 
 import asyncio
 import os
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -21,7 +21,7 @@ from swarm_xds.cli.ask.show import Output, Style
 from swarm_xds.cli.output import Format, failed, tell, write, wrong_use
 from swarm_xds.networks.decision import Decision, Step
 from swarm_xds.networks.manager import NetworkManager
-from swarm_xds.networks.wanted import NetworkPlan
+from swarm_xds.networks.wanted import NetworkPlan, RelaySpec
 from swarm_xds.pipeline import Build, Pipeline
 from swarm_xds.settings import Settings, SettingsError, load
 from swarm_xds.sources import Reading, Source
@@ -70,7 +70,7 @@ def networks(
         write(
             {
                 "networks": [{**asdict(use), "way": str(use.way), "services": list(use.services)} for use in made.uses],
-                "relays": [{**asdict(relay), "constraints": list(relay.constraints)} for relay in made.relays],
+                "relays": [_relay(relay) for relay in made.relays],
                 "attachments": [asdict(attachment) for attachment in made.attachments],
                 "steps": [
                     *(_described(step, "") for step in decision.steps),
@@ -91,9 +91,16 @@ def networks(
 async def _look(settings: Settings) -> tuple[Reading, Build, Decision]:
     """Return the swarm, what is to be served and to stand there, and the steps that this takes."""
     reading = await _first(make_source(settings))
-    build = Pipeline(settings.edge, settings.default_fleet, settings.networks).build(reading.state, reading.problems)
+    # The certificate to ask readers with is the control plane's, wherever this runs.
+    options = None if settings.networks is None else replace(settings.networks, asks=True)
+    build = Pipeline(settings.edge, settings.default_fleet, options).build(reading.state, reading.problems)
     manager = NetworkManager(find_endpoints(settings.docker_host), settings.network_timings)
     return reading, build, await manager.preview(build.networks or NetworkPlan(), reading.state)
+
+
+def _relay(relay: RelaySpec) -> dict[str, Any]:
+    lists = ("constraints", "secrets", "identity")
+    return {key: list(value) if key in lists else value for key, value in asdict(relay).items()}
 
 
 def _described(step: Step, waits_for: str) -> dict[str, str]:
@@ -140,4 +147,8 @@ def _table(plan: NetworkPlan, state: SwarmState) -> Table:
         relay = relays.get(place)
         count = f"{running.get(place, 0)} of {relay.replicas}" if relay else ""
         table.add_row(use.fleet, use.network, str(use.way), count, ", ".join(use.services), use.reason)
+    for reader in (each for each in plan.relays if each.reads):
+        count = f"{running.get((reader.fleet, reader.mark), 0)} of {reader.replicas}"
+        names = ", ".join(each.name for each in reader.secrets)
+        table.add_row(reader.fleet, reader.network_name, "reader", count, "", f"labels name the secrets {names}")
     return table

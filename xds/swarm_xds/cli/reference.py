@@ -50,6 +50,10 @@ KINDS: dict[Kind, tuple[str, str]] = {
         "`network.via: host` on a port that is not published in host mode.",
         "Publish it with `mode: host`, or take the label away.",
     ),
+    Kind.UNREAD: (
+        "A Docker secret that a label names could not be read yet, or not any more.",
+        "The reason says why. What was read before stays.",
+    ),
     Kind.REJECTED: (
         "A proxy has rejected what the service's labels came to; the service goes back to what was accepted before.",
         "The reason has the proxy's own words. Mend the label that it names.",

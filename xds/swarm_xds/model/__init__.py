@@ -6,6 +6,7 @@ It must not know labels, Docker or Envoy's messages.
 
 from swarm_xds.model.edge import EdgeOptions
 from swarm_xds.model.routing import (
+    READER_PORT,
     RELAY_PORT,
     Backend,
     BackendShare,
@@ -26,6 +27,7 @@ from swarm_xds.model.routing import (
 from swarm_xds.model.tls import ServerTls, TlsVersion, UpstreamTls
 
 __all__ = [
+    "READER_PORT",
     "RELAY_PORT",
     "Backend",
     "BackendShare",

@@ -7,6 +7,8 @@ from swarm_xds.model.tls import ServerTls, UpstreamTls
 
 #: TCP port of a relay's listener.
 RELAY_PORT = 15_001
+#: Where a reader of secrets answers control planes.
+READER_PORT = 15_002
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -168,7 +168,7 @@ class RelayEngine:
         except NotFoundError as error:
             raise OvertakenError(f"{what} {name} was there and is gone") from error
         try:
-            if found["Spec"]["Name"] == name and is_ours(found, spec.fleet, spec.network_id):
+            if found["Spec"]["Name"] == name and is_ours(found, spec.fleet, spec.mark):
                 return found
         except (KeyError, TypeError, AttributeError) as error:
             raise EngineError(self._engine.endpoint, f"the answer for {what} {name} cannot be read") from error

@@ -24,6 +24,7 @@ class NetworkTimings:
         quiet: From when any service of the stack vanished until a relay is made there.
         update_again: From one change of a relay, whoever made it, until we change it: two control planes that want
             different things, as while one of them is replaced, must not take turns.
+        read_again: The same for a reader of secrets, through which no request goes: a new secret is not to wait.
         gather: From a change until a look at what is there, in which other changes come along.
         resync: Between two looks at what is there, even if nothing told of a change.
         retry_first: Before the first new try after a failure; doubled each time.
@@ -42,6 +43,7 @@ class NetworkTimings:
     settle: float = 0.3
     quiet: float = 2.0
     update_again: float = 10.0
+    read_again: float = 1.0
     gather: float = 0.05
     resync: float = 30.0
     retry_first: float = 0.1
@@ -190,7 +192,7 @@ def _missed(before: Memory, situation: Situation, *, first: bool) -> set[str]:
     if first:
         # Where only the config is left, the relay has just been removed, or its maker was stopped in between.
         places = {(config.fleet, config.network_id) for config in situation.observed.configs}
-        missed |= {spec.name for spec in situation.wanted if (spec.fleet, spec.network_id) in places}
+        missed |= {spec.name for spec in situation.wanted if (spec.fleet, spec.mark) in places}
     return missed - {relay.name for relay in situation.observed.relays}
 
 

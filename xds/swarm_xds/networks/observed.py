@@ -139,7 +139,7 @@ def observed(services: Iterable[Any], configs: Iterable[Any], fleets: Iterable[A
 
 
 def is_ours(raw: Any, fleet: str, network_id: str) -> bool:  # noqa: ANN401 - JSON
-    """Tell whether a service or config was made for this fleet and network."""
+    """Tell whether a service or config was made for this fleet and network (or what a reader has in its place)."""
     labels = raw["Spec"].get("Labels") or {}
     return (labels.get(RELAY_FLEET_LABEL), labels.get(RELAY_LABEL)) == (fleet, network_id)
 

@@ -5,40 +5,33 @@ what exists already, but for what keeps a network reached on the way from one wa
 clock: whoever applies the plan compares.
 """
 
-import ipaddress
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from swarm_xds.labels import ServiceIntent, Via
 from swarm_xds.networks.capacity import shortages
+from swarm_xds.networks.home import RelayOptions, home, image, overlap
+from swarm_xds.networks.readers import ConfigureReader, plan_readers
 from swarm_xds.networks.wanted import Attachment, NetworkPlan, NetworkUse, RelaySpec, Way
 from swarm_xds.plan.reach import Surroundings, UnreachableError, choose_network, uses_host_port
 from swarm_xds.problem import Kind, Problem, Severity
 from swarm_xds.swarm import Network, Service, SwarmState
 
-#: Makes a relay's configuration from the fleet's subnets and the network's; it raises ``ValueError`` if it cannot.
-Configure = Callable[[tuple[str, ...], tuple[str, ...]], str]
 #: The services that are reached on one network, by id, each with what its labels say of the way.
 _Users = Mapping[str, tuple[Service, Via | None]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RelayOptions:
-    """The operator's choices for relays.
+class Configure:
+    """How configurations are made; each raises ``ValueError`` if it cannot.
 
     Attributes:
-        network: Name of the fleet's network that relays stand on; empty for the first that is not internal.
-        image: Empty for the image of the fleet's own service.
-        replicas: How many of each; two survive the loss of a node.
-        memory: Limit of each, in bytes.
-        constraints: Placement constraints, as Docker has them.
+        relay: A relay's, from the fleet's subnets and the network's.
+        reader: A reader's.
     """
 
-    network: str = ""
-    image: str = ""
-    replicas: int = 2
-    memory: int = 128 * 1024 * 1024
-    constraints: tuple[str, ...] = ()
+    relay: Callable[[tuple[str, ...], tuple[str, ...]], str]
+    reader: ConfigureReader
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,11 +41,13 @@ class NetworkOptions:
     Attributes:
         via: The way to a network that the fleet does not stand on, if no label asks for one: relay or direct.
         allow_direct: Whether a label may have the fleet attached to a network, which replaces its proxies one by one.
+        asks: Whether this control plane has a certificate to ask readers of secrets with.
     """
 
     via: Via = Via.RELAY
     allow_direct: bool = True
-    relay: RelayOptions = RelayOptions()
+    relay: RelayOptions = field(default_factory=RelayOptions)
+    asks: bool = True
 
 
 def plan_networks(
@@ -63,13 +58,15 @@ def plan_networks(
     configure: Configure,
 ) -> tuple[NetworkPlan, tuple[Problem, ...]]:
     """Return how each routed network is reached, what that takes, and what stands in its way."""
+    asking = tuple(intents)
     around = Surroundings.of(state)
     planner = _Planner(state, around, options, configure)
-    for (fleet, network_id), users in sorted(_wanted(intents, default_fleet, around).items()):
+    for (fleet, network_id), users in sorted(_wanted(asking, default_fleet, around).items()):
         planner.add(fleet, around.networks[network_id] if network_id else None, users)
-    relays = tuple(sorted(planner.relays, key=lambda relay: relay.name))
+    readers, unread = plan_readers(state, asking, default_fleet, options.relay, configure.reader, asks=options.asks)
+    relays = tuple(sorted((*planner.relays, *readers), key=lambda relay: relay.name))
     plan = NetworkPlan(uses=tuple(planner.uses), relays=relays, attachments=tuple(planner.attachments))
-    return plan, (*planner.problems, *shortages(state, relays))
+    return plan, (*planner.problems, *unread, *shortages(state, relays))
 
 
 @dataclass(slots=True)
@@ -137,7 +134,7 @@ class _Planner:
         others |= {each.network_id for each in self.attachments if each.fleet == fleet}
         for other in sorted(others - {network.id}):
             known = self.around.networks.get(other)
-            if known and _overlap(network.subnets, known.subnets):
+            if known and overlap(network.subnets, known.subnets):
                 return f"its subnet overlaps with that of {known.name}, on which fleet {fleet} stands"
         return ""
 
@@ -218,51 +215,27 @@ def _relay(fleet: str, network: Network, state: SwarmState, options: RelayOption
     Raises:
         ValueError: There can be none, with the reason.
     """
-    home = _home(fleet, state, options)
-    members = [service for service in state.fleet_services if service.fleet == fleet]
-    image = options.image or next((member.image for member in members if member.image), "")
-    if not image:
-        raise ValueError(f"no image for a relay: no service is labelled as fleet {fleet}, and none is set")
+    stand, runs = home(fleet, state, options), image(fleet, state, options)
     if not network.subnets:
         raise ValueError(f"network {network.name} has no subnet yet")
-    if _overlap(network.subnets, home.subnets):
-        raise ValueError(f"network {network.name} overlaps with {home.name}, on which fleet {fleet} stands")
+    if overlap(network.subnets, stand.subnets):
+        raise ValueError(f"network {network.name} overlaps with {stand.name}, on which fleet {fleet} stands")
     warnings: tuple[str, ...] = ()
-    if network.encrypted and not home.encrypted:
-        warnings = (f"network {network.name} is encrypted and {home.name} is not, over which requests come to it",)
+    if network.encrypted and not stand.encrypted:
+        warnings = (f"network {network.name} is encrypted and {stand.name} is not, over which requests come to it",)
     spec = RelaySpec(
         fleet=fleet,
         stack=network.stack,
         network_id=network.id,
         network_name=network.name,
-        fleet_network_id=home.id,
-        image=image,
+        fleet_network_id=stand.id,
+        image=runs,
         replicas=options.replicas,
-        configuration=configure(home.subnets, network.subnets),
+        configuration=configure.relay(stand.subnets, network.subnets),
         memory=options.memory,
         constraints=options.constraints,
     )
     return _Relay(spec, warnings)
-
-
-def _home(fleet: str, state: SwarmState, options: RelayOptions) -> Network:
-    """Return the fleet's network that its relays stand on."""
-    attached = {network for service in state.fleet_services for network in service.attached}
-    ids = set(dict(state.fleet_networks or ()).get(fleet, ())) - attached
-    usable = sorted(
-        (network for network in state.networks if network.id in ids and not network.internal),
-        key=lambda network: network.name,
-    )
-    named = [network for network in usable if options.network in {"", network.name}]
-    if not named:
-        which = f"network {options.network}" if options.network else "any network that is not internal"
-        raise ValueError(f"fleet {fleet} does not stand on {which}, so that no relay can meet it")
-    return named[0]
-
-
-def _overlap(some: tuple[str, ...], others: tuple[str, ...]) -> bool:
-    nets, rest = ([ipaddress.ip_network(each, strict=False) for each in side] for side in (some, others))
-    return any(net.overlaps(other) for net in nets for other in rest)
 
 
 def _problem(service: Service, network: Network, reason: str) -> Problem:

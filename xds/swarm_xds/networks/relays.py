@@ -14,7 +14,7 @@ from swarm_xds.networks.decision import Action, Delayed, Step
 from swarm_xds.networks.memory import Memory, NetworkTimings, Situation
 from swarm_xds.networks.observed import Config, Relay
 from swarm_xds.networks.specification import network_ids
-from swarm_xds.networks.wanted import RelaySpec
+from swarm_xds.networks.wanted import READER_MARK, RelaySpec
 
 
 def for_wanted(situation: Situation, memory: Memory, timings: NetworkTimings) -> list[Delayed]:
@@ -39,6 +39,8 @@ def for_wanted(situation: Situation, memory: Memory, timings: NetworkTimings) ->
 def _why(spec: RelaySpec, relay: Relay | None) -> str:
     """Return why a relay is to be written; empty if it is as it should be."""
     if relay is None:
+        if spec.reads:
+            return f"secrets that labels name have no reader of fleet {spec.fleet}"
         return f"network {spec.network_name} has no relay of fleet {spec.fleet}"
     if not relay.fingerprint:
         return "it is begun, and nobody is removing its stack"
@@ -59,7 +61,8 @@ def _when(spec: RelaySpec, relay: Relay | None, memory: Memory, timings: Network
         reason = f"a service of stack {spec.stack} has vanished: somebody may be removing the stack"
         waits.append((memory.disturbed[spec.stack] + timings.quiet, reason))
     if relay is not None and relay.fingerprint:
-        waits.append((memory.relays[relay.name].since + timings.update_again, "it was changed a moment ago"))
+        again = timings.read_again if spec.reads else timings.update_again
+        waits.append((memory.relays[relay.name].since + again, "it was changed a moment ago"))
     elif relay is not None:
         reason = "somebody who does not know of it yet may be removing the stack"
         waits.append((memory.relays[relay.name].since + timings.settle, reason))
@@ -69,8 +72,7 @@ def _when(spec: RelaySpec, relay: Relay | None, memory: Memory, timings: Network
 def for_unneeded(situation: Situation, memory: Memory, timings: NetworkTimings) -> list[Delayed]:
     """Return what removes relays and configs that nobody needs."""
     relays, configs = situation.unneeded
-    reason = "nothing is routed to its network any more"
-    steps = [_removal(Action.REMOVE_RELAY, relay, reason, situation) for relay in relays]
+    steps = [_removal(Action.REMOVE_RELAY, relay, _why_not(relay), situation) for relay in relays]
     steps += [_removal(Action.REMOVE_CONFIG, config, "no relay needs it", situation) for config in configs]
     return [
         Delayed(
@@ -80,6 +82,12 @@ def for_unneeded(situation: Situation, memory: Memory, timings: NetworkTimings) 
         )
         for step in steps
     ]
+
+
+def _why_not(relay: Relay) -> str:
+    if relay.network_id.startswith(READER_MARK):
+        return "no label names its secrets any more"
+    return "nothing is routed to its network any more"
 
 
 def _step(action: Action, spec: RelaySpec, reason: str, relay: Relay | None = None, name: str = "") -> Step:

@@ -8,8 +8,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from swarm_xds.networks.decision import FleetChange
-from swarm_xds.networks.wanted import RelaySpec
-from swarm_xds.swarm.marks import ATTACHED, FINGERPRINT_LABEL, RELAY_FLEET_LABEL, RELAY_LABEL, STACK_LABEL
+from swarm_xds.networks.wanted import RelaySpec, SecretFile
+from swarm_xds.swarm.marks import (
+    ATTACHED,
+    FINGERPRINT_LABEL,
+    READER_LABEL,
+    RELAY_FLEET_LABEL,
+    RELAY_LABEL,
+    STACK_LABEL,
+)
 
 _CONFIGURATION = "/etc/envoy/relay.yaml"
 _COMMAND = ("envoy", "--config-path", _CONFIGURATION, "--disable-hot-restart", "--log-level", "warning")
@@ -18,22 +25,27 @@ _STOP_GRACE = 5 * _SECOND
 _RESTART_DELAY = 1 * _SECOND
 #: Room for what a library may want to write; the rest of the file system is read-only.
 _TMP_BYTES = 8 * 1024 * 1024
+#: Envoy's own user in its images, so that nobody else in the container reads keys; without capabilities, root cannot.
+_USER = "101"
 
 
 def owner_labels(spec: RelaySpec) -> dict[str, str]:
     """Return the labels by which a relay's service and config are found, and that ``docker stack rm`` goes by."""
-    labels = {RELAY_LABEL: spec.network_id, RELAY_FLEET_LABEL: spec.fleet}
+    labels = {RELAY_LABEL: spec.mark, RELAY_FLEET_LABEL: spec.fleet}
     return labels | ({STACK_LABEL: spec.stack} if spec.stack else {})
 
 
 def seed(spec: RelaySpec) -> dict[str, Any]:
     """Return the keywords of the SDK's ``create_service`` for a relay that is in nobody's way yet.
 
-    It runs no task, stands on the fleet's network alone and has no config: while it is like that, a ``docker stack rm``
-    that does not know of it yet removes everything that it has listed (docs/adr/007).
+    It runs no task, stands on the fleet's network alone and has neither config nor secrets: while it is like that, a
+    ``docker stack rm`` that does not know of it yet removes everything that it has listed (docs/adr/007).
     """
     body = service(spec, "")
-    del body["labels"][FINGERPRINT_LABEL], body["task_template"]["ContainerSpec"]["Configs"]
+    container = body["task_template"]["ContainerSpec"]
+    body["labels"] = owner_labels(spec)
+    del container["Configs"]
+    container.pop("Secrets", None)
     body["task_template"]["Networks"] = [{"Target": spec.fleet_network_id}]
     body["mode"] = {"Replicated": {"Replicas": 0}}
     return body
@@ -43,7 +55,7 @@ def service(spec: RelaySpec, config_id: str) -> dict[str, Any]:
     """Return the keywords of the SDK's ``update_service``."""
     return {
         "name": spec.name,
-        "labels": owner_labels(spec) | {FINGERPRINT_LABEL: spec.fingerprint},
+        "labels": owner_labels(spec) | {FINGERPRINT_LABEL: spec.fingerprint} | _reader_label(spec),
         "task_template": {
             "ContainerSpec": _container(spec, config_id),
             "Resources": {"Limits": {"MemoryBytes": spec.memory}},
@@ -53,7 +65,7 @@ def service(spec: RelaySpec, config_id: str) -> dict[str, Any]:
                 # Not a limit of one for each node: two on one node are better than one that cannot be placed.
                 "Preferences": [{"Spread": {"SpreadDescriptor": "node.id"}}],
             },
-            "Networks": [{"Target": network_id} for network_id in dict.fromkeys(network_ids(spec))],
+            "Networks": [{"Target": network_id} for network_id in network_ids(spec)],
         },
         "mode": {"Replicated": {"Replicas": spec.replicas}},
         # A new relay that does not come up stops the update, and the old ones go on.
@@ -93,11 +105,25 @@ def changed_fleet(spec: Mapping[str, Any], change: FleetChange) -> dict[str, Any
 
 def network_ids(spec: RelaySpec) -> tuple[str, ...]:
     """Return the networks that a relay stands on, sorted."""
-    return tuple(sorted((spec.network_id, spec.fleet_network_id)))
+    return tuple(sorted({spec.network_id, spec.fleet_network_id} - {""}))
+
+
+def _reader_label(spec: RelaySpec) -> dict[str, str]:
+    """Return the label by which control planes know what they may ask a reader for."""
+    return {READER_LABEL: ",".join(each.id for each in spec.secrets)} if spec.reads else {}
+
+
+def _secret(secret: SecretFile) -> dict[str, Any]:
+    file = {"Name": secret.file, "UID": _USER, "GID": _USER, "Mode": 0o400}
+    return {"SecretID": secret.id, "SecretName": secret.name, "File": file}
 
 
 def _container(spec: RelaySpec, config_id: str) -> dict[str, Any]:
+    own: dict[str, Any] = {}
+    if spec.reads:
+        own = {"User": f"{_USER}:{_USER}", "Secrets": [_secret(each) for each in (*spec.identity, *spec.secrets)]}
     return {
+        **own,
         "Image": spec.image,
         "Command": list(_COMMAND),
         "Init": False,

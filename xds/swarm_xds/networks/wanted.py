@@ -5,6 +5,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 _MAX_NAME = 63
+#: Where a container finds its Docker secrets.
+SECRETS_FOLDER = "/run/secrets"
+#: How a reader's mark begins; that of a relay is its network's id.
+READER_MARK = "secrets."
 
 
 class Way(StrEnum):
@@ -16,17 +20,36 @@ class Way(StrEnum):
     HOST = "host"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class SecretFile:
+    """A Docker secret that a reader mounts; ``file`` is its name in ``SECRETS_FOLDER``."""
+
+    id: str
+    name: str
+    file: str
+
+    @property
+    def path(self) -> str:
+        """Where the container finds it."""
+        return f"{SECRETS_FOLDER}/{self.file}"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RelaySpec:
     """A relay as it is to be: a stock Envoy in a stack's network and the fleet's, with a static configuration.
 
+    Or a reader of secrets, which is the same on the fleet's network alone: it passes nothing on, and hands a stack's
+    secrets to control planes.
+
     Attributes:
-        stack: Whose ``stack rm`` takes it along; empty for a network that belongs to no stack.
-        network_id: Where the tasks are.
+        stack: Whose ``stack rm`` takes it along; empty for a network or for secrets that belong to no stack.
+        network_id: Where the tasks are; empty for a reader.
         fleet_network_id: Where the fleet is.
         configuration: Envoy's bootstrap, the content of a Docker config.
         memory: Limit in bytes.
         constraints: Placement constraints, as Docker has them.
+        secrets: What a reader hands over, sorted.
+        identity: What it shows itself by: the authorities, its certificate and its key.
     """
 
     fleet: str
@@ -39,6 +62,18 @@ class RelaySpec:
     configuration: str
     memory: int
     constraints: tuple[str, ...] = ()
+    secrets: tuple[SecretFile, ...] = ()
+    identity: tuple[SecretFile, ...] = ()
+
+    @property
+    def reads(self) -> bool:
+        """Whether it is a reader of secrets."""
+        return not self.network_id
+
+    @property
+    def mark(self) -> str:
+        """What it is there for, beside the fleet: the id of its network, or the secrets of its stack."""
+        return self.network_id or f"{READER_MARK}{self.stack}"
 
     @property
     def name(self) -> str:
@@ -47,9 +82,10 @@ class RelaySpec:
         It comes first among the stack's: ``docker stack rm`` removes services in the order of their names and then, at
         once, networks. The tasks of the service that went last may still be told to end by then, and hold the network.
         """
-        digest = hashlib.sha256(f"{self.fleet} {self.network_id}".encode()).hexdigest()[:10]
-        name = f"{self.stack}_0-swarm-xds-relay-{digest}" if self.stack else f"swarm-xds-relay-{digest}"
-        return name if len(name) <= _MAX_NAME else f"0-swarm-xds-relay-{digest}"
+        digest = hashlib.sha256(f"{self.fleet} {self.mark}".encode()).hexdigest()[:10]
+        own = f"swarm-xds-{'reader' if self.reads else 'relay'}-{digest}"
+        name = f"{self.stack}_0-{own}" if self.stack else own
+        return name if len(name) <= _MAX_NAME else f"0-{own}"
 
     @property
     def config_name(self) -> str:

@@ -10,9 +10,10 @@ from swarm_xds.swarm.state import (
     Node,
     PublishedPort,
     PublishMode,
+    Secret,
     Service,
     SwarmState,
     Task,
 )
 
-__all__ = ["FleetService", "Network", "Node", "PublishMode", "PublishedPort", "Service", "SwarmState", "Task"]
+__all__ = ["FleetService", "Network", "Node", "PublishMode", "PublishedPort", "Secret", "Service", "SwarmState", "Task"]

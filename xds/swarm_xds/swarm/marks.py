@@ -16,6 +16,8 @@ FINGERPRINT_LABEL = "swarm-xds.relay.fingerprint"
 #: On the fleet's own service, with the id of a network behind it: we have attached the service to that network, whose
 #: name is the value. It stays after the service is detached, until nothing is left to be done about the network.
 ATTACHED = "swarm-xds.attached."
+#: On a reader of secrets: the ids of those that it hands over, with commas.
+READER_LABEL = "swarm-xds.reader"
 #: On the secrets that hold our own certificates: the fingerprint of the set that a secret belongs to.
 PKI_LABEL = "swarm-xds.pki"
 #: Docker's: whose ``stack rm`` takes it along.

@@ -120,6 +120,21 @@ class FleetService:
     tasks: tuple[Task, ...] = ()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class Secret:
+    """A Docker secret, of which the engine tells everything but its content.
+
+    Attributes:
+        stack: The stack it belongs to (label ``com.docker.stack.namespace``), or empty.
+        pki: For one of our own certificates, the fingerprint of the set that it belongs to (label ``swarm-xds.pki``).
+    """
+
+    id: str
+    name: str
+    stack: str = ""
+    pki: str = ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SwarmState:
     """One complete reading.
@@ -129,8 +144,9 @@ class SwarmState:
         fleet_networks: ``(fleet, network ids)`` sorted by fleet: the networks each fleet's proxies stand in.
             None if every network is reachable (stack files).
         fleet_services: Sorted by id.
-        relays: Services that this control plane has put into stacks (label ``swarm-xds.relay``), with their running
-            tasks, sorted by id. They are not among ``services``.
+        relays: Services that this control plane has put into stacks (label ``swarm-xds.relay``), readers of secrets
+            among them, with their running tasks, sorted by id. They are not among ``services``.
+        secrets: Sorted by id.
     """
 
     services: tuple[Service, ...] = ()
@@ -139,3 +155,4 @@ class SwarmState:
     fleet_networks: tuple[tuple[str, tuple[str, ...]], ...] | None = None
     fleet_services: tuple[FleetService, ...] = ()
     relays: tuple[Service, ...] = ()
+    secrets: tuple[Secret, ...] = ()

@@ -7,6 +7,7 @@ Private keys are revealed in ``secret`` only.
 
 from swarm_xds.translate.bootstrap import BootstrapOptions, XdsTls, bootstrap, secret_files
 from swarm_xds.translate.fleet import FleetMessages, translate
+from swarm_xds.translate.reader import reader_configuration
 from swarm_xds.translate.relay import relay_configuration
 from swarm_xds.translate.secret import redacted
 from swarm_xds.translate.static import static
@@ -16,6 +17,7 @@ __all__ = [
     "FleetMessages",
     "XdsTls",
     "bootstrap",
+    "reader_configuration",
     "redacted",
     "relay_configuration",
     "secret_files",

@@ -39,8 +39,10 @@ _KEEPALIVE_INTERVAL = 10_000
 _KEEPALIVE_TIMEOUT = 5_000
 _HEAP_CHECK = 250
 _SHRINK_HEAP = 0.95
+#: Port of the admin interface of relays and readers, on loopback inside their containers.
+ADMIN_PORT = 9901
 #: Who may say what is served: `swarm_xds.pki` issues it.
-_CONTROL_PLANE_URI = "spiffe://swarm-xds/control-plane"
+CONTROL_PLANE_URI = "spiffe://swarm-xds/control-plane"
 _CERTIFICATE, _AUTHORITIES = "xds_certificate", "xds_authorities"
 _STOP_ACCEPTING_REQUESTS = 0.98
 
@@ -170,7 +172,7 @@ def _control_plane(options: BootstrapOptions) -> cluster_pb2.Cluster:
 def _mutual_tls(tls: XdsTls) -> base_pb2.TransportSocket:
     """Return TLS by which both sides show who they are; whatever its address, the other has to be a control plane."""
     matcher = common_pb2.SubjectAltNameMatcher(
-        san_type=common_pb2.SubjectAltNameMatcher.URI, matcher=string_pb2.StringMatcher(exact=_CONTROL_PLANE_URI)
+        san_type=common_pb2.SubjectAltNameMatcher.URI, matcher=string_pb2.StringMatcher(exact=CONTROL_PLANE_URI)
     )
     validation = tls_pb2.CommonTlsContext.CombinedCertificateValidationContext(
         default_validation_context=common_pb2.CertificateValidationContext(match_typed_subject_alt_names=[matcher]),

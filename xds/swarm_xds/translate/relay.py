@@ -21,12 +21,11 @@ from google.protobuf.json_format import MessageToJson
 from google.protobuf.wrappers_pb2 import BoolValue, UInt32Value
 
 from swarm_xds.model import RELAY_PORT
-from swarm_xds.translate.bootstrap import admin
+from swarm_xds.translate.bootstrap import ADMIN_PORT, admin
 from swarm_xds.translate.wire import milliseconds, packed
 
 _CONNECT = "CONNECT"
 _FORBIDDEN = 403
-_ADMIN_PORT = 9901
 _CLUSTER = "tasks"
 _NAME = "relay"
 _OCTET = r"(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)"
@@ -50,12 +49,12 @@ def relay(
     Raises:
         ValueError: A list has no IPv4 subnet, so that the relay would be of no use or open to all.
     """
-    sources, targets = _ipv4(fleet_subnets), _ipv4(subnets)
+    targets = _ipv4(subnets)
     return bootstrap_pb2.Bootstrap(
         static_resources=bootstrap_pb2.Bootstrap.StaticResources(
-            listeners=[_listener(sources, targets, port)], clusters=[_tasks(connect_timeout)]
+            listeners=[_listener(fleet_subnets, targets, port)], clusters=[_tasks(connect_timeout)]
         ),
-        admin=admin(_ADMIN_PORT),
+        admin=admin(ADMIN_PORT),
     )
 
 
@@ -85,18 +84,26 @@ def _ipv4(subnets: tuple[str, ...]) -> tuple[ipaddress.IPv4Network, ...]:
     return found
 
 
-def _listener(
-    sources: tuple[ipaddress.IPv4Network, ...], targets: tuple[ipaddress.IPv4Network, ...], port: int
-) -> listener_pb2.Listener:
+def subnet_match(fleet_subnets: tuple[str, ...]) -> listener_components_pb2.FilterChainMatch:
+    """Return what lets in connections within the fleet's network, and no others.
+
+    The fleet connects to the relay's address in the fleet's network. A task of the stack may know the relay's other
+    address; neither where it comes from nor where it goes to matches.
+
+    Raises:
+        ValueError: There is no IPv4 subnet.
+    """
     ranges = [
         address_pb2.CidrRange(
             address_prefix=str(subnet.network_address), prefix_len=UInt32Value(value=subnet.prefixlen)
         )
-        for subnet in sources
+        for subnet in _ipv4(fleet_subnets)
     ]
-    # The fleet connects to the relay's address in the fleet's network. A task of the stack may know the relay's other
-    # address; neither where it comes from nor where it goes to matches.
-    match = listener_components_pb2.FilterChainMatch(source_prefix_ranges=ranges, prefix_ranges=ranges)
+    return listener_components_pb2.FilterChainMatch(source_prefix_ranges=ranges, prefix_ranges=ranges)
+
+
+def _listener(sources: tuple[str, ...], targets: tuple[ipaddress.IPv4Network, ...], port: int) -> listener_pb2.Listener:
+    match = subnet_match(sources)
     network_filter = listener_components_pb2.Filter(
         name="envoy.filters.network.http_connection_manager", typed_config=packed(_connection_manager(targets))
     )

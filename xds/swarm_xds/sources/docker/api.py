@@ -30,7 +30,7 @@ T = TypeVar("T")
 CALL_TIMEOUT = 10.0
 
 #: What the event stream is asked for.
-EVENT_FILTERS = {"type": ["service", "network", "node"], "scope": ["swarm"]}
+EVENT_FILTERS = {"type": ["service", "network", "node", "secret"], "scope": ["swarm"]}
 
 _FAILURES = (DockerException, requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError)
 
@@ -59,7 +59,7 @@ class NotManagerError(EngineError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """One change that the engine told of: ``kind`` is ``service``, ``network`` or ``node``."""
+    """One change that the engine told of: ``kind`` is ``service``, ``network``, ``node`` or ``secret``."""
 
     kind: str
     action: str
@@ -122,6 +122,10 @@ class Engine:
     async def nodes(self) -> list[Json]:
         """List the nodes: ``GET /nodes``."""
         return await self._list(lambda client: client.nodes())
+
+    async def secrets(self) -> list[Json]:
+        """List the secrets, which come without their content: ``GET /secrets``."""
+        return await self._list(lambda client: client.secrets())
 
     async def events(self, deliver: Deliver, *, silence: float) -> "EventStream":
         """Open the event stream: ``GET /events``. It ends with an error after ``silence`` seconds without an event."""

@@ -1,8 +1,8 @@
 """The engine's JSON to the values of ``swarm``: the one place that knows the shape of the engine's answers.
 
-In: decoded JSON of services, tasks, networks and nodes (Docker Engine API 1.41 and later). Out: a ``Batch`` of records.
-Pure: it must not know where the JSON came from or what was known before. It never raises: an object that cannot be
-converted is named as unreadable, with a problem, and takes no other object with it.
+In: decoded JSON of services, tasks, networks, nodes and secrets (Docker Engine API 1.41 and later). Out: a ``Batch`` of
+records. Pure: it must not know where the JSON came from or what was known before. It never raises: an object that
+cannot be converted is named as unreadable, with a problem, and takes no other object with it.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -12,8 +12,15 @@ from typing import Any, Generic, TypeVar
 
 from swarm_xds.problem import Kind, Problem, Severity, shown
 from swarm_xds.sources.docker.fields import addresses, mapping, nanoseconds, sequence, subnet, text
-from swarm_xds.swarm import Network, Node, PublishedPort, PublishMode, Service, Task
-from swarm_xds.swarm.marks import FLEET_LABEL, RELAY_FLEET_LABEL, RELAY_LABEL, ROUTED_PREFIXES, STACK_LABEL
+from swarm_xds.swarm import Network, Node, PublishedPort, PublishMode, Secret, Service, Task
+from swarm_xds.swarm.marks import (
+    FLEET_LABEL,
+    PKI_LABEL,
+    RELAY_FLEET_LABEL,
+    RELAY_LABEL,
+    ROUTED_PREFIXES,
+    STACK_LABEL,
+)
 
 #: A relay carries both, and no other service is one.
 _RELAY_LABELS = {RELAY_LABEL, RELAY_FLEET_LABEL}
@@ -116,6 +123,22 @@ def networks(raws: Iterable[Any]) -> Batch[Network | None]:
 def nodes(raws: Iterable[Any]) -> Batch[NodeRecord]:
     """Convert nodes."""
     return _batch("node", raws, lambda raw, _: _node(raw))
+
+
+def secrets(raws: Iterable[Any]) -> Batch[Secret]:
+    """Convert secrets."""
+    return _batch("secret", raws, lambda raw, _: _secret(raw))
+
+
+def unlisted_secrets(why: str) -> Batch[Secret]:
+    """Return what is known of secrets where the engine, or who stands before it, does not list them."""
+    problem = Problem(
+        severity=Severity.WARNING,
+        kind=Kind.UNREAD,
+        reason=f"secrets cannot be listed, so that labels cannot name them: {shown(why)}",
+        cure="allow GET /secrets, which gives names and never contents",
+    )
+    return Batch(blind=True, problems=(("", problem),))
 
 
 def _batch(what: str, raws: Iterable[Any], convert: Callable[[Any, list[Problem]], T]) -> Batch[T]:
@@ -320,6 +343,14 @@ def _network(raw: Mapping[str, Any]) -> Network | None:
         encrypted="encrypted" in mapping(raw, "Options"),
         subnets=tuple(sorted(subnets)),
     )
+
+
+def _secret(raw: Mapping[str, Any]) -> Secret:
+    spec = mapping(raw, "Spec")
+    name, labels = text(spec, "Name"), mapping(spec, "Labels")
+    if not name:
+        raise ValueError("it has no name")
+    return Secret(id=_identifier(raw), name=name, stack=text(labels, STACK_LABEL), pki=text(labels, PKI_LABEL))
 
 
 def _node(raw: Mapping[str, Any]) -> NodeRecord:

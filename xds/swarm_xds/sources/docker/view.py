@@ -11,7 +11,7 @@ from typing import TypeVar
 from swarm_xds.problem import Kind, Problem, Severity, ordered
 from swarm_xds.sources.base import Reading
 from swarm_xds.sources.docker.convert import Batch, NodeRecord, ServiceRecord, TaskRecord
-from swarm_xds.swarm import FleetService, Network, Service, SwarmState, Task
+from swarm_xds.swarm import FleetService, Network, Secret, Service, SwarmState, Task
 from swarm_xds.swarm.marks import ATTACHED
 
 T = TypeVar("T")
@@ -30,6 +30,7 @@ class View:
         self._tasks: dict[str, dict[str, TaskRecord]] = {}
         self._networks: dict[str, Network] = {}
         self._nodes: dict[str, NodeRecord] = {}
+        self._secrets: dict[str, Secret] = {}
         self._problems: dict[tuple[str, str], tuple[Problem, ...]] = {}
         self._built: dict[str, Service] = {}
         self._stale: set[str] = set()
@@ -68,6 +69,11 @@ class View:
             self._stale.update(self._services)
         use = [{i: (r.up, r.availability) for i, r in nodes.items()} for nodes in (before, self._nodes)]
         return {i for i, _ in use[0].items() ^ use[1].items()}
+
+    def set_secrets(self, batch: Batch[Secret]) -> None:
+        """Take a list of all secrets."""
+        self._secrets = _merged(self._secrets, batch)
+        self._list_problems("secret", batch)
 
     def set_services(self, batch: Batch[ServiceRecord]) -> None:
         """Take a list of all services."""
@@ -147,6 +153,7 @@ class View:
                 self._fleet_service(record, service) for record, service in services if record.fleet is not None
             ),
             relays=tuple(service for record, service in services if record.relay),
+            secrets=tuple(self._secrets[i] for i in sorted(self._secrets)),
         )
         reading = Reading(state=state, problems=ordered([*problems, *fleet_problems]), cause=cause)
         if self._last and reading.state == self._last.state and reading.problems == self._last.problems:

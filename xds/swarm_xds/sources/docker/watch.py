@@ -19,11 +19,14 @@ from swarm_xds.sources.docker.endpoint import Endpoint
 from swarm_xds.sources.docker.outage import Outage
 from swarm_xds.sources.docker.pacing import BATCH, Pacing, Timings
 from swarm_xds.sources.docker.view import FleetNetworks, View
+from swarm_xds.swarm import Secret
 
 T = TypeVar("T")
 
 #: With more objects than this in one wake-up, the lists are cheaper than reading each.
 _MANY = 32
+#: What a proxy answers that does not let a call through.
+_FORBIDDEN = {401, 403, 405}
 #: How often to ask again while services are removed under our hands.
 _TRIES = 3
 
@@ -175,6 +178,7 @@ class _Session:
         if old:
             old.close()
         networks, nodes, services = await _together(self.engine.networks(), self.engine.nodes(), self.engine.services())
+        self._view.set_secrets(await self._secrets())
         self._view.set_networks(convert.networks(networks))
         self._take_nodes(nodes)
         self._view.set_services(convert.services(services, self._view.ingress))
@@ -195,6 +199,7 @@ class _Session:
             self._read_networks(sorted(networks.keys() - _removed(networks))),
             self._read_nodes([event for event in events if event.kind == "node"]),
             self._read_services(changed),
+            self._read_secrets([event for event in events if event.kind == "secret"]),
         )
         for network_id in _removed(networks):
             self._view.put_network(network_id, convert.Batch())
@@ -220,6 +225,19 @@ class _Session:
     async def _read_nodes(self, events: Sequence[Event]) -> None:
         if events:
             self._take_nodes(await self.engine.nodes())
+
+    async def _read_secrets(self, events: Sequence[Event]) -> None:
+        if events:
+            self._view.set_secrets(await self._secrets())
+
+    async def _secrets(self) -> convert.Batch[Secret]:
+        """List the secrets; a proxy before the engine may allow everything else."""
+        try:
+            return convert.secrets(await self.engine.secrets())
+        except EngineError as error:
+            if error.status not in _FORBIDDEN:
+                raise
+            return convert.unlisted_secrets(error.reason)
 
     def _take_nodes(self, raws: Sequence[Json]) -> None:
         """Nodes tell of themselves often; what runs on one is in flux only if its use changed."""
