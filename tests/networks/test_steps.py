@@ -51,6 +51,8 @@ def told(decision: Decision) -> tuple[list[str], list[tuple[str, float]]]:
     return [str(step.action) for step in decision.steps], [(str(d.step.action), d.at) for d in decision.later]
 
 
+READER = replace(SPEC, network_id="")
+OTHERS = replace(READER, stack="blog")
 MAKE = ["create relay"]
 ATTACH = ["create config", "update relay"]
 BEGUN = relay_of(SPEC, fingerprint="", network_ids=("n9",), config_ids=())
@@ -236,3 +238,39 @@ def test_reasons_and_deadline() -> None:
     (remove,) = follow((0, at([], [RELAY], [CONFIG], networks=names))).later
     assert (remove.step.network, remove.step.reason) == ("shop_front", "nothing is routed to its network any more")
     assert follow((0, THERE)).next_at is None
+
+
+def read_config(spec: RelaySpec) -> Config:
+    """Return a reader's config as it is read."""
+    return replace(config_of(spec), network_id=spec.mark)
+
+
+@pytest.mark.parametrize(
+    ("story", "now", "later"),
+    [
+        pytest.param([(0, at([READER]))], MAKE, [], id="never seen: at once"),
+        pytest.param(
+            [(0, at([READER], configs=[read_config(READER)]))], [], [("create relay", 5.0)], id="only its config left"
+        ),
+        pytest.param(
+            [(0, at([READER], configs=[read_config(OTHERS)]))],
+            MAKE,
+            [("remove config", 5.0)],
+            id="only the config of another stack's",
+        ),
+        pytest.param(
+            [
+                (0, at([READER], [relay_of(READER, network_id=READER.mark)])),
+                (1, at([READER], [relay_of(READER, network_id=READER.mark, version=8, fingerprint="old")])),
+            ],
+            [],
+            [(action, 1 + TIMINGS.read_again) for action in ATTACH],
+            id="changed a moment ago",
+        ),
+    ],
+)
+def test_a_reader_of_secrets(
+    story: list[tuple[float, Situation]], now: list[str], later: list[tuple[str, float]]
+) -> None:
+    """As a relay, but that one of another stack is nothing to it, and that it does not wait long between changes."""
+    assert told(follow(*story)) == (now, later)
