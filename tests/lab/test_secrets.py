@@ -20,6 +20,7 @@ from support.lab_swarm import FLEET, STACK_FILE, Edges, left, relays, remove, ru
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(420)]
 
 HERE = Path(__file__).parent
+TLS_FILE = STACK_FILE.with_name("tls.yml")
 STACK, NEWER = HERE / "interlock-tls.yml", HERE / "interlock-tls-v2.yml"
 HOST = "www.example.org"
 READER = "swarm-xds-reader-"
@@ -27,7 +28,7 @@ READER = "swarm-xds-reader-"
 
 @pytest.fixture(scope="module")
 def reading(fleet: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    """The lab with our own certificates as Docker secrets, and a control plane that has its own; no edge changes."""
+    """The lab with our own certificates as Docker secrets, and mutual TLS between edges and control planes."""
     command = [
         str(Path(sys.executable).with_name("swarm-xds")),
         "pki",
@@ -38,11 +39,24 @@ def reading(fleet: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[La
     environ = {**os.environ, "DOCKER_HOST": f"unix://{fleet.socket(1)}"}
     done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
-    fleet.deploy(FLEET, STACK_FILE, HERE / "readers.yml", env={"TAG": "lab"})
-    settled(fleet, f"{FLEET}_control-plane", 2, timeout=120)
+    deploy(fleet, STACK_FILE, TLS_FILE)
     yield fleet
-    fleet.deploy(FLEET, STACK_FILE, env={"TAG": "lab"})
-    settled(fleet, f"{FLEET}_control-plane", 2, timeout=120)
+    deploy(fleet, STACK_FILE)
+
+
+def deploy(lab: Lab, *files: Path) -> None:
+    """Deploy our own stack anew, and wait until all of it is replaced and serves."""
+    before = set(running(lab, f"{FLEET}_edge"))
+    # Without the shipped pauses between nodes.
+    lab.deploy(FLEET, *files, env={"TAG": "lab"})
+    hurry = ("--update-delay", "0s", "--update-monitor", "1s")
+    lab.docker(1, "service", "update", "--detach", "--no-resolve-image", *hurry, f"{FLEET}_edge")
+    wait_for("new edges", lambda: not before & set(running(lab, f"{FLEET}_edge")), timeout=180)
+    settled(lab, f"{FLEET}_edge", len(lab.nodes), timeout=120)
+    settled(lab, f"{FLEET}_control-plane", 2, timeout=120)
+    edges = Edges(lab)
+    edges.await_status("nobody.example.org", 404, timeout=60)
+    edges.close()
 
 
 def served(lab: Lab, node: int, ca: Issued) -> int:
