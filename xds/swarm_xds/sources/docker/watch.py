@@ -8,9 +8,8 @@ session has read everything anew.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Coroutine, Iterable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Iterable, Sequence
 from dataclasses import replace
-from typing import Any, TypeVar
 
 from swarm_xds.sources.base import Reading
 from swarm_xds.sources.docker import convert
@@ -18,10 +17,9 @@ from swarm_xds.sources.docker.api import Engine, EngineError, Event, EventStream
 from swarm_xds.sources.docker.endpoint import Endpoint
 from swarm_xds.sources.docker.outage import Outage
 from swarm_xds.sources.docker.pacing import BATCH, Pacing, Timings
+from swarm_xds.sources.docker.together import together
 from swarm_xds.sources.docker.view import FleetNetworks, View
 from swarm_xds.swarm import Secret
-
-T = TypeVar("T")
 
 #: With more objects than this in one wake-up, the lists are cheaper than reading each.
 _MANY = 32
@@ -177,7 +175,7 @@ class _Session:
         )
         if old:
             old.close()
-        networks, nodes, services = await _together(self.engine.networks(), self.engine.nodes(), self.engine.services())
+        networks, nodes, services = await together(self.engine.networks(), self.engine.nodes(), self.engine.services())
         self._view.set_secrets(await self._secrets())
         self._view.set_networks(convert.networks(networks))
         self._take_nodes(nodes)
@@ -195,7 +193,7 @@ class _Session:
         for service_id in _removed(services):
             self._view.put_service(service_id, convert.Batch())
         changed = sorted(services.keys() - _removed(services))
-        await _together(
+        await together(
             self._read_networks(sorted(networks.keys() - _removed(networks))),
             self._read_nodes([event for event in events if event.kind == "node"]),
             self._read_services(changed),
@@ -207,18 +205,18 @@ class _Session:
         # What is new in the service is yielded at once; the swarm has yet to act on it, so its tasks are read in the
         # next step. Not so for one that was nobody's business before: it may have tasks, and belongs with them.
         self._pacing.touched(changed, self._now())
-        await _together(
+        await together(
             self._read_tasks([i for i in changed if i in self._view.service_ids and i not in known]),
             self._read_networks(sorted(self._view.unknown_networks()) if changed else ()),
         )
 
     async def _read_services(self, service_ids: Sequence[str]) -> None:
-        raws = await _together(*(self._inspect(self.engine.service(i)) for i in service_ids))
+        raws = await together(*(self._inspect(self.engine.service(i)) for i in service_ids))
         for service_id, raw in zip(service_ids, raws, strict=True):
             self._view.put_service(service_id, convert.services(raw, self._view.ingress))
 
     async def _read_networks(self, network_ids: Sequence[str]) -> None:
-        raws = await _together(*(self._inspect(self.engine.network(i)) for i in network_ids))
+        raws = await together(*(self._inspect(self.engine.network(i)) for i in network_ids))
         for network_id, raw in zip(network_ids, raws, strict=True):
             self._view.put_network(network_id, convert.networks(raw))
 
@@ -282,16 +280,6 @@ class _Session:
     @staticmethod
     def _now() -> float:
         return asyncio.get_running_loop().time()
-
-
-async def _together(*calls: Coroutine[Any, Any, T]) -> list[T]:
-    """Await all at once; the first failure cancels the others, so that none changes the view after the session."""
-    try:
-        async with asyncio.TaskGroup() as group:
-            running = [group.create_task(call) for call in calls]
-    except BaseExceptionGroup as failures:
-        raise failures.exceptions[0] from None
-    return [task.result() for task in running]
 
 
 def _last_actions(events: Sequence[Event], kind: str) -> dict[str, str]:
