@@ -27,8 +27,8 @@ soak: $(VENV)/.dev $(ENVOY) lab-packages ## Deploy and remove a stack CYCLES tim
 	  grep -E '^[0-9]+ of [0-9]+ cycles' .cache/soak.log || echo "not all of $(CYCLES) cycles"; exit $$status
 
 FUZZ_EXAMPLES ?= 20000
-fuzz: $(VENV)/.dev ## Feed anything to the request path, FUZZ_EXAMPLES times each; CI does a hundred
-	FUZZ_EXAMPLES=$(FUZZ_EXAMPLES) $(BIN)/pytest tests/server/test_fuzz.py -q --timeout 86400
+fuzz: $(VENV)/.dev ## Feed anything to the request path and to the labels, FUZZ_EXAMPLES times each; CI does a hundred
+	FUZZ_EXAMPLES=$(FUZZ_EXAMPLES) $(BIN)/pytest tests/server/test_fuzz.py tests/properties -q --timeout 86400
 
 lint: $(VENV)/.dev ## Check format, types and the arrow of imports
 	$(BIN)/ruff format --check .

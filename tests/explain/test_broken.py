@@ -71,6 +71,7 @@ class Setup:
     ask: dict[str, Any] = field(default_factory=dict)
     earlier: tuple[tuple[Service, ...], ...] = ()
     relays: tuple[Service, ...] = ()
+    fleet: FleetService = FLEET
     networks: tuple[Network, ...] = (EDGE, FRONT, BACK, INGRESS)
     options: NetworkOptions | None = field(default_factory=lambda: NetworkOptions(relay=RelayOptions()))
     problems: tuple[Problem, ...] = ()
@@ -94,7 +95,7 @@ class Setup:
             networks=self.networks,
             nodes=(Node(id="node1", hostname="node1", address="192.0.2.1"),),
             fleet_networks=(("default", ("n9",)),),
-            fleet_services=(FLEET,),
+            fleet_services=(self.fleet,),
             relays=self.relays,
         )
         story.build = story.pipeline.build(state, self.problems)
@@ -237,7 +238,13 @@ def test_the_cause_and_the_cure(setup: Setup, subject: Subject, text: str, cure:
     assert found.outcome in {Outcome.UNKNOWN_HOST, Outcome.UNAVAILABLE, Outcome.NOT_SERVED}
 
 
+#: One proxy, which holds a port of its node: it cannot be replaced while another serves.
+ALONE = replace(FLEET, host_ports=True, tasks=(Task(id="p1", addresses=(("n9", "10.9.0.7"),)),))
+
 NOTES = [
+    ("direct with no proxy to spare", Setup((service(networks=("n1",), labels={"xds.network.via": "direct"}),),
+     fleet=ALONE, relays=(relay(tasks=1),)),
+     "only 1 serve where direct_min_serving is 1: network shop_front is reached by a relay", "run more proxies"),
     ("the older service has the host", Setup((OLD, service(labels={
         **labels(hosts=None, port=None), "xds.redirects": "http://app.example.org,http://x.example.org"}, created=2))),
      "app.example.org/ belongs to the older service shop_old", "take the older claim away"),

@@ -142,6 +142,15 @@ def attached(*tasks: Task) -> dict[str, Any]:
     return {"fleet_services": (fleet,), "fleet_networks": (("default", ("n1", "n8", "n9")),)}
 
 
+def standing(count: int, *, host_ports: bool = True, attached: bool = False) -> dict[str, Any]:
+    """Return what is different about a swarm where so many proxies run, which may hold ports of their nodes."""
+    proxies = tuple(replace(on("n8", "n9"), id=f"p{number}") for number in range(count))
+    ours = ("n1",) if attached else ()
+    networks = (*ours, "n8", "n9")
+    fleet = replace(FLEET, host_ports=host_ports, network_ids=networks, attached=ours, tasks=proxies)
+    return {"fleet_services": (fleet,), "fleet_networks": (("default", networks),)}
+
+
 def running_relay() -> Service:
     """Return the relay of the stack's network, running."""
     labels = (("swarm-xds.relay", "n1"), ("swarm-xds.relay.fleet", "default"))
@@ -198,6 +207,25 @@ def ways(made: NetworkPlan) -> tuple[list[Way], int, list[str]]:
             (Way.SHARED, 0, False),
             id="its owner has said so already",
         ),
+        pytest.param(state(service(labels=DIRECT), **standing(2)), None, (Way.DIRECT, 0, True), id="a proxy to spare"),
+        pytest.param(
+            state(service(labels=DIRECT), **standing(1)),
+            NetworkOptions(min_serving=0),
+            (Way.DIRECT, 0, True),
+            id="none need serve",
+        ),
+        pytest.param(
+            state(service(labels=DIRECT), **standing(1, host_ports=False)),
+            None,
+            (Way.DIRECT, 0, True),
+            id="another starts beside it",
+        ),
+        pytest.param(
+            state(service(labels=DIRECT), **standing(1, attached=True)),
+            None,
+            (Way.DIRECT, 0, True),
+            id="on the way there already",
+        ),
     ],
 )
 def test_direct(swarm: SwarmState, options: NetworkOptions | None, expected: tuple[Way, int, bool]) -> None:
@@ -224,6 +252,13 @@ def test_direct(swarm: SwarmState, options: NetworkOptions | None, expected: tup
             NetworkOptions(relay=RelayOptions(image="edge:1")),
             "no service is labelled",
             id="no service to attach",
+        ),
+        pytest.param(state(service(labels=DIRECT), **standing(1)), None, "only 1 serve where", id="no proxy to spare"),
+        pytest.param(
+            state(service(), **standing(2)),
+            NetworkOptions(via=Via.DIRECT, min_serving=2),
+            "only 2 serve where direct_min_serving is 2",
+            id="nor by the settings",
         ),
     ],
 )
@@ -282,3 +317,16 @@ def test_networks_that_are_nearly_full(network: str, subnet: str, expected: str)
     swarm = state(web, proxies, networks=(small["front"], CONTROL, small["edge"]), nodes=nodes)
     problems = plan(swarm)[1]
     assert [problem.reason.startswith(expected) for problem in problems] == ([True] if expected else [])
+
+
+def test_a_fleet_that_cannot_leave_a_network_is_told_of() -> None:
+    """Its only proxy would be replaced; until somebody acts, the removal of the stack fails."""
+    swarm = state(service(network="n9"), **standing(1, attached=True))
+    made, problems = plan(swarm)
+    assert not made.attachments
+    (problem,) = problems
+    assert (problem.service, problem.severity) == (FLEET.name, Severity.WARNING)
+    assert problem.reason.endswith("it stays on shop_front, which cannot be removed meanwhile")
+    assert "direct_min_serving" in problem.cure
+    assert not plan(swarm, NetworkOptions(min_serving=0))[1]
+    assert not plan(state(service(network="n9"), **standing(2, attached=True)))[1]

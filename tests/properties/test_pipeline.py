@@ -82,7 +82,7 @@ def test_no_label_is_too_much(state: SwarmState) -> None:
         line = str(problem)
         assert line.isprintable()
         assert len(line) < 2_000
-        assert problem.service in {service.name for service in state.services}
+        assert problem.service in {service.name for service in (*state.services, *state.fleet_services)}
 
 
 @given(swarms(), st.randoms(use_true_random=False))

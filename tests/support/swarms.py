@@ -121,7 +121,13 @@ def swarms(draw: st.DrawFn, most: int = 5) -> SwarmState:
     fleets = draw(st.sampled_from([None, (), (("default", ("n1",)), ("internal", ("n2",)))]))
     attached = draw(st.sampled_from([(), ("n1",)]))
     proxies = FleetService(
-        id="f1", name="edge", fleet="default", network_ids=("n1",), attached=attached, tasks=draw(tasks("edge"))
+        id="f1",
+        name="edge",
+        fleet="default",
+        network_ids=("n1",),
+        attached=attached,
+        host_ports=draw(st.booleans()),
+        tasks=draw(tasks("edge")),
     )
     labels = ((marks.RELAY_LABEL, "n2"), (marks.RELAY_FLEET_LABEL, "default"))
     relay = Service(id="r1", name="relay", labels=labels, network_ids=("n1", "n2"), tasks=draw(tasks("relay")))

@@ -248,6 +248,7 @@ class Settings(BaseModel):
         return NetworkOptions(
             via=Via(self.network_via),
             allow_direct=self.allow_direct,
+            min_serving=self.direct_min_serving,
             asks=self.identity is not None,
             relay=RelayOptions(
                 network=self.relay_network,

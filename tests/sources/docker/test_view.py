@@ -178,7 +178,8 @@ def test_relays_and_fleets() -> None:
     fleet = {"Image": "edge:1"}
     template = {"ContainerSpec": fleet, "Networks": [{"Target": "n0"}, {"Target": "n2"}]}
     labels = {"swarm-xds.fleet": "main", "swarm-xds.attached.n2": "shop_front", "swarm-xds.attached.n3": "gone"}
-    spec = {"Name": "edge", "Labels": labels, "TaskTemplate": template}
+    ports = {"Ports": [{"Protocol": "udp", "TargetPort": 443, "PublishedPort": 443, "PublishMode": "host"}]}
+    spec = {"Name": "edge", "Labels": labels, "TaskTemplate": template, "EndpointSpec": ports}
     view.put_service("edge", convert.services([{"ID": "edge", "Spec": spec}]))
     labels = {"swarm-xds.relay": "n1", "swarm-xds.relay.fleet": "main"}
     view.put_service("relay", convert.services([{"ID": "relay", "Spec": {"Name": "relay", "Labels": labels}}]))
@@ -187,6 +188,14 @@ def test_relays_and_fleets() -> None:
     assert [service.name for service in state.services] == ["edge", "shop", "web"]
     assert [(relay.name, len(relay.tasks), dict(relay.labels)) for relay in state.relays] == [("relay", 1, labels)]
     assert state.fleet_services == (
-        FleetService(id="edge", name="edge", fleet="main", image="edge:1", network_ids=("n2",), attached=("n2",)),
+        FleetService(
+            id="edge",
+            name="edge",
+            fleet="main",
+            image="edge:1",
+            network_ids=("n2",),
+            attached=("n2",),
+            host_ports=True,
+        ),
     )
     assert view.reading("again") is None

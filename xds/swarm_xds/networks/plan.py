@@ -15,7 +15,9 @@ from swarm_xds.networks.readers import ConfigureReader, plan_readers
 from swarm_xds.networks.wanted import Attachment, NetworkPlan, NetworkUse, RelaySpec, Way
 from swarm_xds.plan.reach import Surroundings, UnreachableError, choose_network, uses_host_port
 from swarm_xds.problem import Kind, Problem, Severity
-from swarm_xds.swarm import Network, Service, SwarmState
+from swarm_xds.swarm import FleetService, Network, Service, SwarmState
+
+_MORE = "run more proxies, or lower direct_min_serving"
 
 #: The services that are reached on one network, by id, each with what its labels say of the way.
 _Users = Mapping[str, tuple[Service, Via | None]]
@@ -41,11 +43,13 @@ class NetworkOptions:
     Attributes:
         via: The way to a network that the fleet does not stand on, if no label asks for one: relay or direct.
         allow_direct: Whether a label may have the fleet attached to a network, which replaces its proxies one by one.
+        min_serving: How many proxies of a fleet go on serving while it is attached or detached.
         asks: Whether this control plane has a certificate to ask readers of secrets with.
     """
 
     via: Via = Via.RELAY
     allow_direct: bool = True
+    min_serving: int = 1
     relay: RelayOptions = field(default_factory=RelayOptions)
     asks: bool = True
 
@@ -63,6 +67,7 @@ def plan_networks(
     planner = _Planner(state, around, options, configure)
     for (fleet, network_id), users in sorted(_wanted(asking, default_fleet, around).items()):
         planner.add(fleet, around.networks[network_id] if network_id else None, users)
+    planner.tell_of_kept()
     readers, unread = plan_readers(state, asking, default_fleet, options.relay, configure.reader, asks=options.asks)
     relays = tuple(sorted((*planner.relays, *readers), key=lambda relay: relay.name))
     plan = NetworkPlan(uses=tuple(planner.uses), relays=relays, attachments=tuple(planner.attachments))
@@ -113,9 +118,13 @@ class _Planner:
         )
         if not direct and (relay or self.options.via is not Via.DIRECT):
             return ""
-        if obstacle := self._obstacle(fleet, network, asked=bool(direct)):
+        services = [service for service, _ in users.values()]
+        obstacle, cure = self._obstacle(fleet, network, asked=bool(direct)), ""
+        if not obstacle and (obstacle := self._too_few(fleet, network)):
+            cure = f"{_MORE}, or ask for the relay with the label network.via"
+        if obstacle:
             text = f"{obstacle}: network {network.name} is reached by a relay instead"
-            self._tell(network, [service for service, _ in users.values()], text)
+            self._tell(network, services, text, cure=cure)
             return ""
         if direct:
             text = f"service {direct[0].name} asks for it"
@@ -137,6 +146,34 @@ class _Planner:
             if known and overlap(network.subnets, known.subnets):
                 return f"its subnet overlaps with that of {known.name}, on which fleet {fleet} stands"
         return ""
+
+    def _too_few(self, fleet: str, network: Network) -> str:
+        """Return why a fleet can never be attached to a network as things are; empty if it can.
+
+        Once it is being attached this no longer counts: an update leaves fewer serving for a while.
+        """
+        members = [service for service in self.state.fleet_services if service.fleet == fleet]
+        if any(network.id in member.network_ids for member in members):
+            return ""
+        return next(filter(None, (_no_proxy_to_spare(member, self.options) for member in members)), "")
+
+    def tell_of_kept(self) -> None:
+        """Tell of networks that a fleet is to be detached from and cannot be: no removal of their stacks succeeds."""
+        wanted = {(each.fleet, each.network_id) for each in self.attachments}
+        for member in self.state.fleet_services:
+            kept = [each for each in member.attached if (member.fleet, each) not in wanted]
+            if kept and (reason := _no_proxy_to_spare(member, self.options)):
+                known = self.around.networks
+                names = ", ".join(known[each].name if each in known else each for each in kept)
+                self.problems.append(
+                    Problem(
+                        severity=Severity.WARNING,
+                        kind=Kind.NETWORK_CAVEAT,
+                        service=member.name,
+                        reason=f"{reason}: it stays on {names}, which cannot be removed meanwhile",
+                        cure=_MORE,
+                    )
+                )
 
     def _attach(self, fleet: str, network: Network, reason: str) -> None:
         self.attachments.append(
@@ -160,10 +197,18 @@ class _Planner:
             self._tell(network, services, text, Severity.INFO)
 
     def _tell(
-        self, network: Network, services: Iterable[Service], text: str, severity: Severity = Severity.WARNING
+        self,
+        network: Network,
+        services: Iterable[Service],
+        text: str,
+        severity: Severity = Severity.WARNING,
+        cure: str = "",
     ) -> None:
-        found = (_problem(service, network, text) for service in services)
-        self.problems += [replace(problem, severity=severity, kind=Kind.NETWORK_CAVEAT) for problem in found]
+        for service in services:
+            problem = _problem(service, network, text)
+            self.problems.append(
+                replace(problem, severity=severity, kind=Kind.NETWORK_CAVEAT, cure=cure or problem.cure)
+            )
 
     def _use(self, fleet: str, network: Network | None, way: Way, users: _Users, reason: str) -> None:
         self.uses.append(
@@ -177,6 +222,18 @@ class _Planner:
                 reason=reason,
             )
         )
+
+
+def _no_proxy_to_spare(member: FleetService, options: NetworkOptions) -> str:
+    """Return why the tasks of a fleet's service cannot be replaced; empty if they can."""
+    serving = sum(task.serving for task in member.tasks)
+    # With no task at all there is nothing to be stopped, and none that waits for the network.
+    if not member.host_ports or not member.tasks or serving > options.min_serving:
+        return ""
+    return (
+        f"the proxies of {member.name} hold ports of their nodes, so one must stop before another starts,"
+        f" and only {serving} serve where direct_min_serving is {options.min_serving}"
+    )
 
 
 def _wanted(

@@ -108,6 +108,7 @@ class FleetService:
         image: As its specification has it.
         network_ids: Networks in its specification but the ingress network, sorted.
         attached: Those networks that this control plane has attached it to, not its owner; sorted.
+        host_ports: It publishes a port of the node itself, so that no proxy can start beside the one it replaces.
         tasks: The proxies that run, sorted by id.
     """
 
@@ -117,6 +118,7 @@ class FleetService:
     image: str = ""
     network_ids: tuple[str, ...] = ()
     attached: tuple[str, ...] = ()
+    host_ports: bool = False
     tasks: tuple[Task, ...] = ()
 
 

@@ -61,6 +61,7 @@ class ServiceRecord:
         kept: It carries a label of ours, or is a fleet's or a relay; all others are nobody's business.
         fleet: The fleet whose proxies it runs, empty for the default fleet; None for any other service.
         image: Of a fleet's service.
+        host_ports: Of a fleet's service: it publishes a port of the node itself, of any protocol.
         relay: A control plane has put it into the swarm; nothing is routed to it, whatever its labels say.
         replicas: How many tasks it is to have, None where the engine does not say (global services, jobs).
         updating: The engine is replacing its tasks.
@@ -70,6 +71,7 @@ class ServiceRecord:
     kept: bool
     fleet: str | None = None
     image: str = ""
+    host_ports: bool = False
     relay: bool = False
     replicas: int | None = None
     updating: bool = False
@@ -209,6 +211,7 @@ def _service(raw: Mapping[str, Any], ingress: frozenset[str], problems: list[Pro
         kept=True,
         fleet=fleet,
         image="" if fleet is None else text(mapping(mapping(spec, "TaskTemplate"), "ContainerSpec"), "Image"),
+        host_ports=fleet is not None and _has_host_ports(mapping(spec, "EndpointSpec")),
         relay=relay,
         replicas=_replicas(spec),
         updating=mapping(raw, "UpdateStatus").get("State") in _UPDATING,
@@ -266,6 +269,10 @@ def _spec_ports(spec: Mapping[str, Any], endpoint: Mapping[str, Any]) -> tuple[P
             for port in _ports(sequence(spec, "Ports"))
         )
     )
+
+
+def _has_host_ports(spec: Mapping[str, Any]) -> bool:
+    return any(isinstance(port, Mapping) and port.get("PublishMode") == "host" for port in sequence(spec, "Ports"))
 
 
 def _ports(entries: Iterable[Any]) -> tuple[PublishedPort, ...]:

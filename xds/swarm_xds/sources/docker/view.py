@@ -200,6 +200,7 @@ class View:
             image=record.image,
             network_ids=tuple(sorted(networks)),
             attached=tuple(sorted(networks & ours)),
+            host_ports=record.host_ports,
             tasks=service.tasks,
         )
 
