@@ -105,8 +105,8 @@ async def test_tasks_that_come_and_go_are_followed(envoy_binary: Path) -> None:
         async with asyncio.timeout(10):
             while gone in {(await place.get(client, "shop.example.org")).text.strip() for _ in range(6)}:
                 await asyncio.sleep(0.01)
-        place.engine.set_tasks(shop, [])
+        place.engine.scale(shop, 0)
         response = await place.until(client, "shop.example.org", 503)
         assert response.headers["retry-after"] == "5"
-        place.engine.set_tasks(shop, [place.engine.task(shop)])
+        place.engine.scale(shop, 1)
         await place.until(client, "shop.example.org", 200)

@@ -153,7 +153,7 @@ class Fleet:
         elif kind == "rename":
             self.engine.update_service(identifier, labels=self.labels(f"new{number}.example.org"))
         elif kind == "zero":
-            self.engine.set_tasks(identifier, [])
+            self.engine.scale(identifier, 0)
         else:
             steady = self.services[chance.choice(STEADY)]
             if kind == "tune":

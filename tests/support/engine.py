@@ -119,6 +119,10 @@ class FakeEngine(SwarmWithSecrets):
         """Break off the next answers in the middle; with ``lie`` their length says that they are whole."""
         self._add(_Fault("lie" if lie else "cut", for_path, times))
 
+    def empty(self, *, times: int = 1, for_path: str = "") -> None:
+        """Answer the next requests whose path begins with ``for_path`` well, with a list of nothing."""
+        self._add(_Fault("empty", for_path, times))
+
     def mend(self) -> None:
         """Take back the faults that are still to come."""
         with self._lock:
@@ -153,6 +157,8 @@ class FakeEngine(SwarmWithSecrets):
                     self._faults.remove(fault)
                 if fault.kind == "fail":
                     return *refused(fault.status, fault.message), ""
+                if fault.kind == "empty":
+                    return 200, b"[]", ""
             kind = fault.kind if fault else ""
             if method == "GET":
                 return *self._read(path, _filters(query)), kind

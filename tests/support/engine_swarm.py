@@ -197,6 +197,12 @@ class FakeSwarm:
             self._tasks[service] = list(tasks)
             self._bytes["task", service] = b",".join(json.dumps(task).encode() for task in tasks)
 
+    def scale(self, service: str, count: int, *, tell: bool = True) -> None:
+        """Have a service run so many tasks, all of them new ones."""
+        with self._lock:
+            self.set_tasks(service, [self.task(service) for _ in range(count)])
+            self.update_service(service, replicas=count, tell=tell)
+
     def tasks(self, service: str) -> list[dict[str, Any]]:
         """Return the service's tasks, to change and set again."""
         with self._lock:

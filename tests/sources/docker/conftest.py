@@ -17,7 +17,7 @@ from swarm_xds.swarm import Service
 #: Seconds within which everything that a test waits for must have happened.
 BOUND = 10.0
 #: Brisk polls; no resync unless a test asks for it.
-TIMINGS = Timings(fast=0.01, slow=0.05, resync=60.0, linger=0.2, retry_first=0.01, retry_cap=0.05, call=5.0)
+TIMINGS = Timings(fast=0.01, slow=0.05, resync=60.0, linger=0.2, retry_first=0.01, retry_cap=0.05, call=5.0, doubt=0.1)
 
 
 class Reader:

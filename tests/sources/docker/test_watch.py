@@ -340,6 +340,69 @@ async def test_no_failure_is_read_as_no_services(
     assert logged[0]["error"]
 
 
+@pytest.mark.parametrize("path", ["/services", "/tasks", "/networks", "/nodes", "/secrets"])
+async def test_a_list_that_is_suddenly_empty_is_doubted(
+    engine: FakeEngine, read: Read, logged: list[Any], path: str
+) -> None:
+    """As from an engine that has just become a manager: everything stays, and the log says why."""
+    engine.add_service("web", labels=HOSTS, networks=[engine.add_network("front")], tasks=2)
+    engine.write_secret({"Name": "key", "Labels": {}, "Data": ""})
+    reader = read(doubt=600.0)
+    before = await reader.next()
+    engine.empty(for_path=path, times=1_000_000)
+    engine.close_events()
+    await eventually(lambda: any("the engine lists no" in entry.get("error", "") for entry in logged))
+    assert reader.queue.empty()
+    engine.mend()
+    engine.add_service("shop", labels=HOSTS)
+    reading = await reader.next()
+    assert names(reading) == ["shop", "web"]
+    assert service(reading, "web") is service(before, "web")
+    assert reading.state.networks == before.state.networks
+    assert reading.state.secrets == before.state.secrets
+    await eventually(lambda: unreachable(logged)[-1:] == ["docker.recovered"])
+
+
+async def test_another_swarm_is_doubted(engine: FakeEngine, read: Read, logged: list[Any]) -> None:
+    """Its services are none of those that were there."""
+    with FakeEngine() as other:
+        other.add_service("other", labels=HOSTS)
+        engine.add_network("one more, for other ids than there")
+        engine.add_service("web", labels=HOSTS)
+        reader = read(Endpoint(url=engine.url), Endpoint(url=other.url), doubt=600.0)
+        assert names(await reader.next()) == ["web"]
+        engine.stop()
+        await eventually(lambda: any("none of the 1 services" in entry.get("error", "") for entry in logged))
+        assert reader.queue.empty()
+
+
+async def test_what_is_gone_for_a_while_is_gone(engine: FakeEngine, read: Read) -> None:
+    """All services went while nobody could tell of it."""
+    web = engine.add_service("web", labels=HOSTS, tasks=1)
+    reader = read(doubt=0.2)
+    await reader.next()
+    engine.stop()
+    engine.remove_service(web)
+    engine.start()
+    assert (await reader.next()).state.services == ()
+
+
+async def test_what_events_tell_of_is_not_doubted(engine: FakeEngine, read: Read, logged: list[Any]) -> None:
+    """All services are removed or scaled to nothing, each with its event; so many that the list is read."""
+    ids = [engine.add_service(f"web{i:03}", labels=HOSTS, tasks=1) for i in range(40)]
+    reader = read(doubt=600.0)
+    await reader.next()
+    with engine.burst():
+        for each in ids:
+            engine.scale(each, 0)
+    await reader.until(lambda r: not any(s.tasks for s in r.state.services))
+    with engine.burst():
+        for each in ids:
+            engine.remove_service(each)
+    await reader.until(lambda r: not r.state.services)
+    assert unreachable(logged) == []
+
+
 async def test_unchanged_swarm_after_an_outage_yields_nothing(engine: FakeEngine, read: Read) -> None:
     """Reconnecting to the same swarm is no news."""
     engine.add_service("web", labels=HOSTS, tasks=1)

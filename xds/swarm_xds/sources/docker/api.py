@@ -290,4 +290,9 @@ async def _in_thread(work: Callable[[], T], *, abandon: Callable[[T], None] = la
             abandon(result)
 
     threading.Thread(target=run, name="docker-call", daemon=True).start()
-    return await future
+    try:
+        return await future
+    except asyncio.CancelledError:
+        if future.done() and not future.cancelled() and not future.exception():
+            abandon(future.result())  # it came in the same moment
+        raise

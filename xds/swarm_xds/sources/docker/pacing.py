@@ -34,6 +34,7 @@ class Timings:
         retry_first: Before the first new try when no engine answers; doubled each time.
         retry_cap: The longest such wait.
         call: Longest time that a call may take.
+        doubt: Until all that vanished at once, with nothing telling of it, is believed to be gone.
     """
 
     burst: float = 0.01
@@ -44,6 +45,7 @@ class Timings:
     retry_first: float = 0.1
     retry_cap: float = 5.0
     call: float = 10.0
+    doubt: float = 30.0
 
 
 @dataclass(slots=True)

@@ -46,6 +46,16 @@ class View:
         """The services that are kept."""
         return self._services.keys()
 
+    def known(self, kind: str) -> set[str]:
+        """Return the ids of what is known of a kind: ``service``, ``network``, ``node`` or ``secret``."""
+        found: dict[str, Collection[str]] = {
+            "service": self._services.keys(),
+            "network": self._networks.keys(),
+            "node": self._nodes.keys(),
+            "secret": self._secrets.keys(),
+        }
+        return set(found[kind])
+
     def set_networks(self, batch: Batch[Network | None]) -> None:
         """Take a list of all networks."""
         known = _merged(self._networks, batch)
@@ -124,6 +134,11 @@ class View:
         running = sum(task.running and task.task.serving for task in tasks)
         wanted = record.replicas
         return (wanted is not None and running != wanted) or any(task.moving for task in tasks)
+
+    def expects_tasks(self, service_id: str) -> bool:
+        """Whether the service had running tasks and is to have some."""
+        record = self._services.get(service_id)
+        return bool(record and record.replicas and any(t.running for t in self._tasks.get(service_id, {}).values()))
 
     def updating(self, service_id: str) -> bool:
         """Whether the engine is replacing the service's tasks."""

@@ -10,16 +10,20 @@ session has read everything anew.
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Iterable, Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 from swarm_xds.sources.base import Reading
 from swarm_xds.sources.docker import convert
 from swarm_xds.sources.docker.api import Engine, EngineError, Event, EventStream, Json, NotFoundError
+from swarm_xds.sources.docker.doubts import Doubts
 from swarm_xds.sources.docker.endpoint import Endpoint
 from swarm_xds.sources.docker.outage import Outage
 from swarm_xds.sources.docker.pacing import BATCH, Pacing, Timings
 from swarm_xds.sources.docker.together import together
 from swarm_xds.sources.docker.view import FleetNetworks, View
 from swarm_xds.swarm import Secret
+
+T = TypeVar("T")
 
 #: With more objects than this in one wake-up, the lists are cheaper than reading each.
 _MANY = 32
@@ -65,8 +69,9 @@ class DockerSource:
         """Yield a first complete reading, then one whenever something changed. It never ends by itself."""
         view = View(self._fleet_networks, self._default_fleet)
         outage = Outage(self._endpoints, self._timings, away="docker.unreachable", back="docker.recovered")
+        doubts = Doubts(self._timings.doubt)
         while True:
-            session = _Session(outage.endpoint, view, self._timings)
+            session = _Session(outage.endpoint, view, self._timings, doubts)
             try:
                 await session.open()
                 outage.over()
@@ -118,10 +123,11 @@ class _Inbox:
 class _Session:
     """The time between connecting to one engine and its first failure."""
 
-    def __init__(self, endpoint: Endpoint, view: View, timings: Timings) -> None:
+    def __init__(self, endpoint: Endpoint, view: View, timings: Timings, doubts: Doubts) -> None:
         self._endpoint = endpoint
         self._view = view
         self._timings = timings
+        self._doubts = doubts
         self._pacing = Pacing(timings)
         self._inbox = _Inbox()
         self._engine: Engine | None = None
@@ -154,7 +160,7 @@ class _Session:
             self._pacing.resync_soon()
         if self._pacing.resync_due(self._now()):
             self.cause = _cause(events) if events else "resync"
-            await self._resync(known=tuple(self._view.service_ids))
+            await self._resync(events, known=tuple(self._view.service_ids))
             self._pacing.touched(_last_actions(events, "service"), self._now())
         elif events:
             self.cause = _cause(events)
@@ -163,7 +169,7 @@ class _Session:
             self.cause = "tasks"
             await self._read_tasks(due)
 
-    async def _resync(self, known: Iterable[str]) -> None:
+    async def _resync(self, events: Sequence[Event] = (), *, known: Iterable[str]) -> None:
         """Read everything; tasks only of services that were not ``known``, since those of the others are polled.
 
         The event stream is replaced by a new one, which is open before the lists are read: one that went mute without
@@ -176,10 +182,11 @@ class _Session:
         if old:
             old.close()
         networks, nodes, services = await together(self.engine.networks(), self.engine.nodes(), self.engine.services())
-        self._view.set_secrets(await self._secrets())
-        self._view.set_networks(convert.networks(networks))
-        self._take_nodes(nodes)
-        self._view.set_services(convert.services(services, self._view.ingress))
+        self._view.set_secrets(self._plausible("secret", await self._secrets(), events))
+        self._view.set_networks(self._plausible("network", convert.networks(networks), events))
+        self._take_nodes(nodes, events)
+        listed = convert.services(services, self._view.ingress)
+        self._view.set_services(self._plausible("service", listed, events))
         unread = sorted(set(self._view.service_ids) - set(known))
         self._note(self._view.service_ids, changed=unread)
         for start in range(0, len(unread), BATCH):
@@ -222,11 +229,11 @@ class _Session:
 
     async def _read_nodes(self, events: Sequence[Event]) -> None:
         if events:
-            self._take_nodes(await self.engine.nodes())
+            self._take_nodes(await self.engine.nodes(), events)
 
     async def _read_secrets(self, events: Sequence[Event]) -> None:
         if events:
-            self._view.set_secrets(await self._secrets())
+            self._view.set_secrets(self._plausible("secret", await self._secrets(), events))
 
     async def _secrets(self) -> convert.Batch[Secret]:
         """List the secrets; a proxy before the engine may allow everything else."""
@@ -237,10 +244,26 @@ class _Session:
                 raise
             return convert.unlisted_secrets(error.reason)
 
-    def _take_nodes(self, raws: Sequence[Json]) -> None:
+    def _take_nodes(self, raws: Sequence[Json], events: Sequence[Event]) -> None:
         """Nodes tell of themselves often; what runs on one is in flux only if its use changed."""
-        changed = self._view.set_nodes(convert.nodes(raws))
+        if not raws:
+            raise EngineError(self._endpoint, "the engine lists no nodes, and a manager is one itself")
+        changed = self._view.set_nodes(self._plausible("node", convert.nodes(raws), events))
         self._pacing.touched(self._view.on_nodes(changed), self._now())
+
+    def _plausible(self, kind: str, batch: convert.Batch[T], events: Sequence[Event]) -> convert.Batch[T]:
+        """Return a list as it is, unless all that it should name has vanished at once and nothing has told of it."""
+        expected = self._view.known(kind) - _removed(_last_actions(events, kind))
+        vanished = not batch.blind and not expected & (batch.records.keys() | batch.unreadable)
+        if self._doubts.about([kind], [kind] if expected and vanished else [], self._now()):
+            raise EngineError(self._endpoint, f"the engine lists none of the {len(expected)} {kind}s that there were")
+        return batch
+
+    def _doubt_tasks(self, service_ids: Sequence[str], raws: Sequence[Json]) -> None:
+        """A service that ran tasks a moment ago, and is to have some, has old or new ones to list."""
+        bare = [i for i in service_ids if not raws and self._view.expects_tasks(i)]
+        if self._doubts.about(service_ids, bare, self._now()):
+            raise EngineError(self._endpoint, f"the engine lists no tasks of {len(bare)} services that had some")
 
     @staticmethod
     async def _inspect(call: Awaitable[Json]) -> list[Json]:
@@ -264,6 +287,7 @@ class _Session:
                 await self._read_services(ids)
                 ids = [i for i in ids if i in self._view.service_ids]
                 continue
+            self._doubt_tasks(ids, raws)
             moved = self._view.set_tasks(ids, convert.tasks(raws, self._view.ingress))
             self._note(ids, changed=moved)
             self._pacing.tasks_read(ids, self._now(), self._now() - began)
