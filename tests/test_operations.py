@@ -40,8 +40,17 @@ async def test_a_taken_address_is_an_error_that_names_it(name: str) -> None:
     taken.close()
 
 
-@pytest.mark.parametrize("name", ["metrics_listen", "debug_listen"])
+@pytest.mark.parametrize("name", ["metrics_listen", "debug_listen", "tracing_otlp"])
 def test_an_address_without_a_port_is_refused(name: str) -> None:
     """As for the xDS server."""
     with pytest.raises(SettingsError, match="not an address and a port"):
         load({name: "127.0.0.1"}, {})
+
+
+def test_a_collector_has_a_port() -> None:
+    """Nobody can connect to port 0, to which one may bind."""
+    with pytest.raises(SettingsError, match="no port to connect to"):
+        load({"tracing_otlp": "collector:0"}, {})
+    tracing = load({"tracing_otlp": "[2001:db8::1]:4317"}, {}).edge.tracing
+    assert tracing is not None
+    assert (tracing.host, tracing.port) == ("2001:db8::1", 4317)

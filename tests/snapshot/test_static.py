@@ -25,7 +25,7 @@ def test_each_case_comes_to_the_same(case: Path) -> None:
     """Envoy accepts that one (``test_validates``)."""
     build = golden.build(case)
     for fleet in build.model.fleets:
-        expected = of_model(fleet, golden.OPTIONS, 9901)
+        expected = of_model(fleet, golden.options(case), 9901)
         assert _read(static(build.snapshots.of(fleet.name), 9901)) == _read(expected)
 
 

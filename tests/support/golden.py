@@ -1,6 +1,7 @@
 """Golden cases: a folder each, with stack files (``*.yml``, as a user writes them) or ``state.yaml`` (a swarm's state).
 
 ``certificates.yaml`` says which certificates there are: they are made anew each time, so that no key is kept anywhere.
+``options.yaml`` says what the operator chose; only such a case shows what its listeners have beside the common ones.
 The outputs stand beside it: ``model.yaml``, ``envoy.yaml`` and ``problems.txt``. What every host, cluster and route
 configuration has in common is left out of ``envoy.yaml``: ``common.yaml`` has it once, and so are fields of the model
 that have their default, so that a case shows what its labels do and nothing else.
@@ -8,7 +9,7 @@ that have their default, so that a case shows what its labels do and nothing els
 
 import re
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import MISSING, Field, fields, is_dataclass
 from enum import Enum
 from functools import cache
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from envoy.config.listener.v3.listener_components_pb2 import FilterChain
 from envoy.config.route.v3.route_pb2 import RouteConfiguration
 from envoy.extensions.transport_sockets.tls.v3.secret_pb2 import Secret
 from pydantic import TypeAdapter
@@ -38,10 +40,12 @@ from swarm_xds.translate.route import https_route_configurations, virtual_host
 CASES = Path(__file__).parent.parent / "golden"
 COMMON = CASES / "common.yaml"
 CERTIFICATES = "certificates.yaml"
+CHOSEN = "options.yaml"
 OUTPUTS = ("model.yaml", "envoy.yaml", "problems.txt")
 OPTIONS = EdgeOptions()
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9:]{8} UTC")
 _STATE = TypeAdapter(SwarmState)
+_EDGE = TypeAdapter(EdgeOptions)
 
 
 def cases() -> list[Path]:
@@ -51,12 +55,22 @@ def cases() -> list[Path]:
 
 def inputs(case: Path) -> list[Path]:
     """Return a case's input: stack files, or one state of a swarm."""
-    return [*(sorted(case.glob("*.yml")) or [case / "state.yaml"]), *case.glob(CERTIFICATES)]
+    return [*_stacks(case), *case.glob(CERTIFICATES), *case.glob(CHOSEN)]
+
+
+def _stacks(case: Path) -> list[Path]:
+    return sorted(case.glob("*.yml")) or [case / "state.yaml"]
+
+
+def options(case: Path) -> EdgeOptions:
+    """Return the operator's choices in a case."""
+    path = case / CHOSEN
+    return _EDGE.validate_python(yaml.safe_load(path.read_text(encoding="utf-8"))) if path.exists() else OPTIONS
 
 
 def state(case: Path) -> tuple[SwarmState, tuple[Problem, ...]]:
     """Return what a case's input means."""
-    first, *others = inputs(case)[: -1 if (case / CERTIFICATES).exists() else None]
+    first, *others = _stacks(case)
     if first.suffix == ".yaml":
         assert not others
         return _STATE.validate_python(yaml.safe_load(first.read_text(encoding="utf-8"))), ()
@@ -99,19 +113,22 @@ def _read(files: dict[str, dict[str, Any]], ca: Issued) -> Certificates:
 def build(case: Path) -> Build:
     """Return what the pipeline makes of a case."""
     given, problems = state(case)
-    return Pipeline(OPTIONS, "default").build(given, problems, certificates(case))
+    return Pipeline(options(case), "default").build(given, problems, certificates(case))
 
 
 def messages(case: Path) -> list[FleetMessages]:
     """Return what each fleet of a case is to have."""
-    return [translate(fleet, OPTIONS, Memo()) for fleet in build(case).model.fleets]
+    return [translate(fleet, options(case), Memo()) for fleet in build(case).model.fleets]
 
 
 def outputs(case: Path) -> dict[str, str]:
     """Return the content of each output file of a case."""
     made = build(case)
     known = certificates(case)
-    envoy = {fleet.name: _resources(translate(fleet, OPTIONS, Memo()), known) for fleet in made.model.fleets}
+    envoy = {each.fleet: _resources(each, known, options(case)) for each in messages(case)}
+    if options(case) != OPTIONS:
+        for each in messages(case):
+            envoy[each.fleet]["listeners"] = _listeners(each)
     return {
         "model.yaml": _yaml([_plain(fleet) for fleet in made.model.fleets]),
         "envoy.yaml": _yaml(envoy),
@@ -145,7 +162,7 @@ _NAMED = Backend(name="", service="", endpoints=(Endpoint("app.internal", 80),),
 _CLUSTER_BY_NAME = cluster(_NAMED, OPTIONS)
 
 
-def _resources(messages: FleetMessages, known: Certificates) -> dict[str, Any]:
+def _resources(messages: FleetMessages, known: Certificates, chosen: EdgeOptions) -> dict[str, Any]:
     plain_http, *https = messages.routes
     shown = {
         "hosts": _hosts(plain_http),
@@ -153,9 +170,9 @@ def _resources(messages: FleetMessages, known: Certificates) -> dict[str, Any]:
         "endpoints": {each.cluster_name: _endpoints(plain(each)) for each in messages.endpoints},
     }
     if len(messages.listeners) > 1:
-        chains = messages.listeners[1].filter_chains
+        chains, common = messages.listeners[1].filter_chains, ending_to(chosen)
         shown["https"] = {
-            "chains": {chain.name: _chain(plain(chain)) for chain in chains},
+            "chains": {chain.name: _chain(plain(chain), common) for chain in chains},
             "routes": {each.name: _hosts(each) for each in https},
         }
     if messages.secrets:
@@ -173,7 +190,7 @@ def _hosts(configuration: RouteConfiguration) -> dict[str, Any]:
     return shown
 
 
-def _chain(chain: dict[str, Any]) -> dict[str, Any]:
+def _chain(chain: dict[str, Any], common: Callable[[Chain], FilterChain]) -> dict[str, Any]:
     """Return what a chain has beside what it has in common with the other ones of its kind."""
     if chain["name"] == "(refused)":
         return {"refused": chain["filter_chain_match"]["server_names"]}
@@ -181,11 +198,22 @@ def _chain(chain: dict[str, Any]) -> dict[str, Any]:
         return {key: value for key, value in chain.items() if key != "name"}
     return {
         key: value for key, value in _less(chain, plain(_CHAIN(Chain(chain["name"])))).items() if key != "filters"
-    } | (_manager(chain["filters"][0]["typed_config"]))
+    } | (_manager(chain["filters"][0]["typed_config"], plain(common(Chain("")))["filters"][0]["typed_config"]))
 
 
-def _manager(manager: dict[str, Any]) -> dict[str, Any]:
-    common = plain(_CHAIN(Chain("")))["filters"][0]["typed_config"]
+def _listeners(messages: FleetMessages) -> dict[str, Any]:
+    """Return what the plain listener's connection manager has beside the common one, and the HTTPS listener."""
+    plain_http, *https = [plain(each) for each in messages.listeners]
+    common = plain(translate(Fleet(name="default"), OPTIONS, Memo()).listeners[0])
+    manager, without = (each["filter_chains"][0]["filters"][0]["typed_config"] for each in (plain_http, common))
+    filters = [each for each in manager["http_filters"] if each not in without["http_filters"]]
+    shown = {plain_http["name"]: {**_less(manager, without), "http_filters": filters}}
+    for each in https:
+        shown[each["name"]] = {key: value for key, value in each.items() if key in {"access_log", "address"}}
+    return shown
+
+
+def _manager(manager: dict[str, Any], common: dict[str, Any]) -> dict[str, Any]:
     different = _less(manager, common)
     return {"connection_manager": different} if different else {}
 
@@ -208,7 +236,7 @@ _UNKNOWN = {"match": {"prefix": "/"}, "direct_response": {"status": OPTIONS.unkn
 def _like(cluster_: dict[str, Any]) -> dict[str, Any]:
     """Return the common form of a cluster's kind."""
     kinds = [plain(_CLUSTER), plain(_CLUSTER_BY_NAME)]
-    kind = next(each for each in kinds if each.get("cluster_type") == cluster_.get("cluster_type"))
+    kind = next((each for each in kinds if each.get("cluster_type") == cluster_.get("cluster_type")), {})
     return {**kind, "name": cluster_["name"]}
 
 
@@ -228,6 +256,9 @@ def _plain(value: Any) -> Any:
         return "PEM"
     if is_dataclass(value):
         shown = {each.name: (getattr(value, each.name), _default(each)) for each in fields(value)}
+        if isinstance(value, Backend) and value.service.startswith(f"{value.stack}_"):
+            # The service's name says it already.
+            del shown["stack"]
         return {name: _plain(given) for name, (given, default) in shown.items() if given != default}
     if isinstance(value, Enum):
         return value.value

@@ -1,10 +1,12 @@
 """The whole of it with certificates: a stack file, a directory of certificates, the control plane and a real Envoy."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import httpx
 
@@ -19,6 +21,9 @@ from swarm_xds.demo.envoy import Envoy
 from swarm_xds.settings import Settings
 from swarm_xds.sources.compose import ComposeSource
 from swarm_xds.translate import BootstrapOptions
+
+#: Name of the file with Envoy's standard output.
+OUTPUT = "envoy.out"
 
 
 @dataclass(slots=True)
@@ -41,6 +46,13 @@ class TlsWorld:
     def certs(self) -> Path:
         """The directory of certificates."""
         return self.folder / "certs"
+
+    async def lines(self, count: int) -> list[dict[str, Any]]:
+        """Return what Envoy has written, once that is this many lines."""
+        async with asyncio.timeout(20):
+            while (written := (self.folder / OUTPUT).read_text(encoding="utf-8")).count("\n") < count:
+                await asyncio.sleep(0.02)
+        return [json.loads(line) for line in written.splitlines()]
 
     def client(self, certificate: Issued | None = None) -> Client:
         """Return a client that trusts the authority of this world."""
@@ -85,8 +97,9 @@ async def tls_world(
     http_port: int = 0,
     acme: AcmeOptions | None = None,
     environ: dict[str, str] | None = None,
+    more: dict[str, object] | None = None,
 ) -> AsyncIterator[TlsWorld]:
-    """Start everything, and end it, whatever happens in between."""
+    """Start everything, and end it, whatever happens in between; ``more``: further settings."""
     (folder / "stack.yml").write_text(stack, encoding="utf-8")
     (folder / "certs").mkdir()
     for name, content in certs.items():
@@ -99,6 +112,7 @@ async def tls_world(
         https_port=free_port(),
         http3=http3,
         certs=folder / "certs",
+        **(more or {}),
     )
     published: list[Published] = []
     directory = CertificateDirectory(folder / "certs")
@@ -117,7 +131,7 @@ async def tls_world(
     options = BootstrapOptions(
         node="envoy-1", fleet="default", host="127.0.0.1", port=port, admin_port=free_port(), incremental=incremental
     )
-    envoy = Envoy(binary, options)
+    envoy = Envoy(binary, options, output=folder / OUTPUT)
     try:
         await envoy.start()
         async with asyncio.timeout(10):

@@ -24,7 +24,7 @@ def test_envoy_accepts_each_case(case: Path, envoy_binary: Path, tmp_path: Path)
     """Each fleet's static form is a good configuration, in which nothing is deprecated."""
     for fleet in golden.build(case).model.fleets:
         config = tmp_path / "envoy.json"
-        config.write_text(MessageToJson(static(fleet, golden.OPTIONS, ADMIN_PORT)), encoding="utf-8")
+        config.write_text(MessageToJson(static(fleet, golden.options(case), ADMIN_PORT)), encoding="utf-8")
         command = [str(envoy_binary), "--mode", "validate", "-c", str(config), "--log-level", "warning"]
         result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
         assert (result.returncode, result.stderr) == (0, ""), fleet.name

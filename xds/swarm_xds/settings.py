@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationIn
 from swarm_xds.certs.acme.options import LETS_ENCRYPT, AcmeOptions
 from swarm_xds.certs.base import Identity
 from swarm_xds.labels import Via
-from swarm_xds.model import EdgeOptions
+from swarm_xds.model import EdgeOptions, Tracing
 from swarm_xds.networks.home import RelayOptions
 from swarm_xds.networks.memory import NetworkTimings
 from swarm_xds.networks.plan import NetworkOptions
@@ -142,6 +142,17 @@ class Settings(BaseModel):
     max_connections: int = Field(
         10_000, ge=1, le=1_000_000, description="Limit of connections, of waiting and of open requests to one service."
     )
+    access_log: Literal["none", "json"] = Field(
+        "none", description="Whether proxies write a line of JSON to standard output for each request (json)."
+    )
+    log_query: bool = Field(default=True, description="Paths of these lines, and URLs of spans, have the query.")
+    tracing_otlp: str = Field(
+        "", description="Host and port of an OTLP collector (gRPC, plain text) for spans of requests; empty: none."
+    )
+    tracing_percent: float = Field(
+        100.0, ge=0, le=100, description="Share of requests that are traced, if their client has not decided."
+    )
+    tracing_service_name: str = Field("swarm-xds", min_length=1, description="service.name of these spans.")
     metrics_listen: str = Field(
         "127.0.0.1:18001", description="Address and port of /metrics, /healthz and /readyz; empty: not served."
     )
@@ -164,7 +175,7 @@ class Settings(BaseModel):
         """Take an empty text for none, as an environment has it."""
         return None if value == "" else value
 
-    @field_validator("listen", "metrics_listen", "debug_listen")
+    @field_validator("listen", "tracing_otlp", "metrics_listen", "debug_listen")
     @classmethod
     def _address(cls, value: str, info: ValidationInfo) -> str:
         if not value and info.field_name != "listen":
@@ -172,6 +183,8 @@ class Settings(BaseModel):
         host, separator, port = value.rpartition(":")
         if not separator or not host or not port.isdigit() or int(port) > 65_535:  # noqa: PLR2004
             raise ValueError("not an address and a port, such as 127.0.0.1:18000")
+        if info.field_name == "tracing_otlp" and not int(port):
+            raise ValueError("no port to connect to")
         return value
 
     @field_validator("https_port")
@@ -238,6 +251,21 @@ class Settings(BaseModel):
             request_timeout=self.request_timeout,
             upstream_idle_timeout=self.upstream_idle_timeout,
             max_connections=self.max_connections,
+            access_log=self.access_log == "json",
+            log_query=self.log_query,
+            tracing=self._tracing,
+        )
+
+    @property
+    def _tracing(self) -> Tracing | None:
+        if not self.tracing_otlp:
+            return None
+        host, _, port = self.tracing_otlp.rpartition(":")
+        return Tracing(
+            host=host.strip("[]"),
+            port=int(port),
+            percent=self.tracing_percent,
+            service_name=self.tracing_service_name,
         )
 
     @property

@@ -17,6 +17,8 @@ from google.protobuf.message import Message
 from swarm_xds.problem import Problem, Severity
 from swarm_xds.translate import redacted
 
+#: Fields whose keys are no fields, where there may be several: those of a line, and of metadata in our namespace.
+_MAPS = frozenset({"json_format", "swarm_xds"})
 _COLORS = {Severity.ERROR: typer.colors.RED, Severity.WARNING: typer.colors.YELLOW, Severity.INFO: typer.colors.BLUE}
 
 
@@ -29,7 +31,16 @@ class Format(StrEnum):
 
 def plain(message: Message) -> dict[str, Any]:
     """Return a message as plain values, with the field names of Envoy's documentation."""
-    document: dict[str, Any] = json.loads(MessageToJson(message, preserving_proto_field_name=True))
+    document: dict[str, Any] = json.loads(
+        MessageToJson(message, preserving_proto_field_name=True), object_hook=_in_order
+    )
+    return document
+
+
+def _in_order(document: dict[str, Any]) -> dict[str, Any]:
+    """Return an object with the maps in it sorted: theirs is another order in each process."""
+    for name in _MAPS & document.keys():
+        document[name] = dict(sorted(document[name].items()))
     return document
 
 

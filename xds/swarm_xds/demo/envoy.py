@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -50,6 +51,7 @@ class Envoy:
         binary: See ``find_envoy``.
         options: What its bootstrap is made from.
         amend: Changes the bootstrap before it is used.
+        output: File for its standard output, where access logs go; None: they are thrown away.
     """
 
     def __init__(
@@ -58,10 +60,12 @@ class Envoy:
         options: BootstrapOptions,
         *,
         amend: Callable[[bootstrap_pb2.Bootstrap], None] = lambda _: None,
+        output: Path | None = None,
     ) -> None:
         self._binary = binary
         self._options = options
         self._amend = amend
+        self._output = output
         self._folder = tempfile.TemporaryDirectory(prefix="swarm-xds-demo-")
         self._process: asyncio.subprocess.Process | None = None
 
@@ -87,13 +91,14 @@ class Envoy:
         message = bootstrap(self._options)
         self._amend(message)
         config.write_text(MessageToJson(message), encoding="utf-8")
-        self._process = await asyncio.create_subprocess_exec(
-            *(str(self._binary), "--config-path", str(config), "--use-dynamic-base-id", "--concurrency", "1"),
-            *("--log-path", str(log), "--log-level", "warning"),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.DEVNULL,
-        )
+        with (self._output or Path(os.devnull)).open("ab") as output:
+            self._process = await asyncio.create_subprocess_exec(
+                *(str(self._binary), "--config-path", str(config), "--use-dynamic-base-id", "--concurrency", "1"),
+                *("--log-path", str(log), "--log-level", "warning", "--file-flush-interval-msec", "50"),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=output,
+                stderr=asyncio.subprocess.DEVNULL,
+            )
         try:
             async with asyncio.timeout(_START_SECONDS), httpx.AsyncClient() as client:
                 while not await self._ready(client):

@@ -4,7 +4,7 @@ In: nothing (``plan`` builds it). Out: ``RoutingModel``, the only input of ``tra
 It must not know labels, Docker or Envoy's messages.
 """
 
-from swarm_xds.model.edge import EdgeOptions
+from swarm_xds.model.edge import EdgeOptions, Tracing
 from swarm_xds.model.routing import (
     READER_PORT,
     RELAY_PORT,
@@ -46,6 +46,7 @@ __all__ = [
     "ServerTls",
     "SourceHash",
     "TlsVersion",
+    "Tracing",
     "UpstreamTls",
     "VirtualHost",
 ]

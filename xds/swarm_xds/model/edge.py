@@ -4,6 +4,22 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Tracing:
+    """Where spans of requests go, by OTLP over gRPC in plain text.
+
+    Attributes:
+        host, port: The collector; a name is looked up again and again.
+        percent: Of the requests whose client has not decided yet.
+        service_name: What the spans say they are from.
+    """
+
+    host: str
+    port: int
+    percent: float = 100.0
+    service_name: str = "swarm-xds"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EdgeOptions:
     """Options of the listeners and of all routes and backends.
 
@@ -21,6 +37,9 @@ class EdgeOptions:
         request_timeout: Milliseconds until a request must have arrived whole; 0 for ever. Responses have no limit.
         upstream_idle_timeout: Milliseconds that an unused connection to a task is kept.
         max_connections: Limit of connections, pending requests and requests to one backend, each.
+        access_log: Whether proxies write a line for each request and each connection that comes to none.
+        log_query: Whether paths and URLs in lines and spans have the query.
+        tracing: None for no spans.
     """
 
     http_port: int = 80
@@ -36,6 +55,14 @@ class EdgeOptions:
     request_timeout: int = 300_000
     upstream_idle_timeout: int = 4_000
     max_connections: int = 10_000
+    access_log: bool = False
+    log_query: bool = True
+    tracing: Tracing | None = None
+
+    @property
+    def described(self) -> bool:
+        """Whether anything is written that needs the names of routes and services."""
+        return self.access_log or self.tracing is not None
 
     @property
     def public_port(self) -> int:

@@ -45,6 +45,7 @@ class Backend:
     Attributes:
         name: Unique in the fleet; the service's name, and ``/<route>`` for a named route.
         service: The service it stands for.
+        stack: The stack of that service; empty for none.
         by_name: Some endpoint is a host name, so that addresses come from DNS.
         relayed: It is reached through relays, also while none of them runs.
         consistent_hash: Whether requests are spread by a hash policy of the route.
@@ -53,6 +54,7 @@ class Backend:
 
     name: str
     service: str
+    stack: str = ""
     endpoints: tuple[Endpoint, ...] = ()
     by_name: bool = False
     relayed: bool = False

@@ -57,6 +57,7 @@ def offer(asked: tuple[Service, ServiceIntent], default_fleet: str, around: Surr
         backend = Backend(
             name=f"{service.name}/{route.name}" if route.name else service.name,
             service=service.name,
+            stack=service.stack,
             endpoints=reached.endpoints,
             by_name=reached.by_name,
             relayed=reached.relayed,

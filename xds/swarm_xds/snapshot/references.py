@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from envoy.config.cluster.v3 import cluster_pb2
 from envoy.config.core.v3 import base_pb2
 from envoy.config.listener.v3 import listener_components_pb2, listener_pb2
+from envoy.config.trace.v3 import opentelemetry_pb2
 from envoy.extensions.filters.network.http_connection_manager.v3 import http_connection_manager_pb2
 from envoy.extensions.filters.network.tcp_proxy.v3 import tcp_proxy_pb2
 from envoy.extensions.transport_sockets.http_11_proxy.v3 import upstream_http_11_connect_pb2
@@ -49,6 +50,7 @@ def _of_chain(chain: listener_components_pb2.FilterChain) -> References:
         manager, proxy = http_connection_manager_pb2.HttpConnectionManager(), tcp_proxy_pb2.TcpProxy()
         if each.typed_config.Unpack(manager):
             routes.add(manager.rds.route_config_name)
+            clusters.update(_of_tracing(manager.tracing))
         elif each.typed_config.Unpack(proxy):
             clusters.update([one.name for one in proxy.weighted_clusters.clusters] or [proxy.cluster])
     return References(
@@ -56,6 +58,12 @@ def _of_chain(chain: listener_components_pb2.FilterChain) -> References:
         routes=frozenset(routes),
         secrets=frozenset(_of_socket(chain.transport_socket)),
     )
+
+
+def _of_tracing(tracing: http_connection_manager_pb2.HttpConnectionManager.Tracing) -> Iterator[str]:
+    config = opentelemetry_pb2.OpenTelemetryConfig()
+    if tracing.provider.typed_config.Unpack(config):
+        yield config.grpc_service.envoy_grpc.cluster_name
 
 
 def _of_socket(socket: base_pb2.TransportSocket) -> Iterator[str]:

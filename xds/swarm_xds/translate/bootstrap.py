@@ -13,30 +13,21 @@ from envoy.config.core.v3 import (
     base_pb2,
     config_source_pb2,
     grpc_service_pb2,
-    protocol_pb2,
 )
-from envoy.config.endpoint.v3 import endpoint_components_pb2, endpoint_pb2
 from envoy.config.overload.v3 import overload_pb2
-from envoy.extensions.clusters.common.dns.v3 import dns_pb2
-from envoy.extensions.clusters.dns.v3 import dns_cluster_pb2
 from envoy.extensions.resource_monitors.downstream_connections.v3 import downstream_connections_pb2
 from envoy.extensions.resource_monitors.fixed_heap.v3 import fixed_heap_pb2
 from envoy.extensions.transport_sockets.tls.v3 import common_pb2, secret_pb2, tls_pb2
-from envoy.extensions.upstreams.http.v3 import http_protocol_options_pb2
 from envoy.service.discovery.v3 import discovery_pb2
 from envoy.type.matcher.v3 import string_pb2
 from google.protobuf.message import Message
 from google.protobuf.struct_pb2 import Struct
 
 from swarm_xds.translate.cluster import ads
+from swarm_xds.translate.grpc_cluster import grpc_cluster
 from swarm_xds.translate.names import CONTROL_PLANE
 from swarm_xds.translate.wire import milliseconds, packed
 
-_CONNECT_TIMEOUT = 1_000
-# The swarm's resolver gives a time to live of ten minutes, so it is not the measure.
-_DNS_REFRESH = 2_000
-_KEEPALIVE_INTERVAL = 10_000
-_KEEPALIVE_TIMEOUT = 5_000
 _HEAP_CHECK = 250
 _SHRINK_HEAP = 0.95
 #: Port of the admin interface of relays and readers, on loopback inside their containers.
@@ -139,34 +130,10 @@ def admin(port: int) -> bootstrap_pb2.Admin:
 
 
 def _control_plane(options: BootstrapOptions) -> cluster_pb2.Cluster:
-    endpoint = endpoint_components_pb2.Endpoint(address=_address(options.host, options.port))
-    localities = [
-        endpoint_components_pb2.LocalityLbEndpoints(
-            lb_endpoints=[endpoint_components_pb2.LbEndpoint(endpoint=endpoint)]
-        )
-    ]
-    http = http_protocol_options_pb2.HttpProtocolOptions()
-    http.explicit_http_config.http2_protocol_options.connection_keepalive.CopyFrom(
-        protocol_pb2.KeepaliveSettings(
-            interval=milliseconds(_KEEPALIVE_INTERVAL), timeout=milliseconds(_KEEPALIVE_TIMEOUT)
-        )
-    )
-    # Each replica of the control plane is an address of its own: a lost one is left for another.
-    names = dns_cluster_pb2.DnsCluster(
-        dns_refresh_rate=milliseconds(_DNS_REFRESH),
-        dns_lookup_family=dns_pb2.V4_PREFERRED,
-        all_addresses_in_single_endpoint=False,
-    )
-    return cluster_pb2.Cluster(
-        name=CONTROL_PLANE,
-        cluster_type=cluster_pb2.Cluster.CustomClusterType(name="envoy.cluster.dns", typed_config=packed(names)),
-        connect_timeout=milliseconds(_CONNECT_TIMEOUT),
-        load_assignment=endpoint_pb2.ClusterLoadAssignment(cluster_name=CONTROL_PLANE, endpoints=localities),
-        typed_extension_protocol_options={
-            "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": packed(http),
-        },
-        transport_socket=None if options.tls is None else _mutual_tls(options.tls),
-    )
+    cluster = grpc_cluster(CONTROL_PLANE, options.host, options.port)
+    if options.tls is not None:
+        cluster.transport_socket.CopyFrom(_mutual_tls(options.tls))
+    return cluster
 
 
 def _mutual_tls(tls: XdsTls) -> base_pb2.TransportSocket:

@@ -15,6 +15,7 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.wrappers_pb2 import UInt32Value
 
 from swarm_xds.model import Backend, EdgeOptions, Outlier, UpstreamTls
+from swarm_xds.translate.access_log import described
 from swarm_xds.translate.endpoint import cluster_load_assignment
 from swarm_xds.translate.retry import retry_policy
 from swarm_xds.translate.tls import upstream
@@ -39,6 +40,8 @@ def cluster(backend: Backend, options: EdgeOptions, *, static: bool = False) -> 
     message = cluster_pb2.Cluster()
     message.CopyFrom(_common(options))
     message.name = backend.name
+    if options.described:
+        message.metadata.CopyFrom(described(backend))
     if backend.consistent_hash:
         message.lb_policy = cluster_pb2.Cluster.MAGLEV
     if backend.outlier != _DEFAULT_OUTLIER:

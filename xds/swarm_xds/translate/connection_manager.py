@@ -16,8 +16,9 @@ from xds.core.v3 import extension_pb2 as xds_extension_pb2
 from xds.type.matcher.v3 import matcher_pb2, regex_pb2, string_pb2
 
 from swarm_xds.model import EdgeOptions
-from swarm_xds.translate import names
+from swarm_xds.translate import access_log, names
 from swarm_xds.translate.cluster import ads
+from swarm_xds.translate.tracing import tracing
 from swarm_xds.translate.wire import milliseconds, packed
 
 _EQUAL = accesslog_pb2.ComparisonFilter.EQ
@@ -68,7 +69,10 @@ def _manager(options: EdgeOptions, name: str) -> hcm_pb2.HttpConnectionManager:
     """Return Envoy's edge best practices, and headers that tell the task of the client but no client of the task."""
     return hcm_pb2.HttpConnectionManager(
         stat_prefix=name,
+        access_log=access_log.of_requests(options, name),
+        tracing=tracing(options),
         http_filters=[
+            *access_log.path_keeper(options),
             hcm_pb2.HttpFilter(name="swarm_xds.retry_safe_methods", typed_config=packed(_retry_safe_methods())),
             hcm_pb2.HttpFilter(
                 name="envoy.filters.http.router", typed_config=packed(router_pb2.Router(suppress_envoy_headers=True))

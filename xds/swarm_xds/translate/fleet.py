@@ -17,6 +17,7 @@ from swarm_xds.translate.https import Chains, ending_to, http3_listener, https_l
 from swarm_xds.translate.listener import listener
 from swarm_xds.translate.route import https_route_configurations, route_configuration, virtual_host
 from swarm_xds.translate.secret import secret, secrets
+from swarm_xds.translate.tracing import collector
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +55,8 @@ def translate(fleet: Fleet, options: EdgeOptions, memo: Memo) -> FleetMessages:
     chains = Chains.of(fleet)
     if chains is not None:
         ended = memo.each(("ending", name), options, ((each.host, each) for each in chains.ended), ending_to(options))
-        passed = memo.each(("passing", name), None, ((each.host, each) for each in chains.passed), passing)
+        pass_on = partial(passing, options=options)
+        passed = memo.each(("passing", name), options, ((each.host, each) for each in chains.passed), pass_on)
         make = partial(https_listener, chains.refused, (*ended, *passed), options)
         listeners.append(memo.keep(("https", name), (chains, options), make))
         http3 = memo.keep(("http3", name), (chains, options), partial(http3_listener, chains, options))
@@ -70,13 +72,16 @@ def translate(fleet: Fleet, options: EdgeOptions, memo: Memo) -> FleetMessages:
         answers = [(each.host, each.tls.own_connection, message) for each, message in zip(served, secure, strict=True)]
         make_routes = partial(https_route_configurations, answers, claimed, options, shared=chains.shared)
         routes += memo.keep(("https routes", name), about, make_routes)
+    clusters = memo.each(("clusters", name), options, backends, partial(cluster, options=options))
+    if options.tracing is not None:
+        clusters = [memo.keep("collector", options, partial(collector, options.tracing)), *clusters]
     return FleetMessages(
         fleet=name,
         virtual_hosts=tuple(hosts),
         secure_virtual_hosts=tuple(secure),
         listeners=tuple(listeners),
         routes=tuple(routes),
-        clusters=tuple(memo.each(("clusters", name), options, backends, partial(cluster, options=options))),
+        clusters=tuple(clusters),
         endpoints=tuple(memo.each(("endpoints", name), None, by_eds, cluster_load_assignment)),
         secrets=tuple(memo.each(("secrets", name), None, ((each[0], each) for each in secrets(fleet)), secret)),
     )

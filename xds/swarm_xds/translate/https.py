@@ -24,7 +24,7 @@ from envoy.type.v3 import hash_policy_pb2
 from google.protobuf.wrappers_pb2 import UInt32Value
 
 from swarm_xds.model import EdgeOptions, Fleet, Passthrough, SecureHost, TlsVersion
-from swarm_xds.translate import names
+from swarm_xds.translate import access_log, names
 from swarm_xds.translate.cluster import BUFFER_LIMIT, ads
 from swarm_xds.translate.connection_manager import connection_manager
 from swarm_xds.translate.listener import address
@@ -103,6 +103,7 @@ def https_listener(
     message = listener_pb2.Listener(
         name=names.HTTPS,
         address=address(options, options.https_port),
+        access_log=access_log.of_refused(options, names.HTTPS),
         listener_filters=[
             listener_components_pb2.ListenerFilter(
                 name="envoy.filters.listener.tls_inspector", typed_config=packed(tls_inspector_pb2.TlsInspector())
@@ -171,10 +172,11 @@ def _ending(
     )
 
 
-def passing(host: Passthrough) -> listener_components_pb2.FilterChain:
+def passing(host: Passthrough, options: EdgeOptions) -> listener_components_pb2.FilterChain:
     """Return the chain of a host whose TLS goes to its tasks."""
     proxy = tcp_proxy_pb2.TcpProxy(
         stat_prefix="passthrough",
+        access_log=access_log.of_passed(options, names.HTTPS),
         idle_timeout=milliseconds(_PASSED_IDLE_TIMEOUT),
         # A task that refuses is one that has just begun or ended.
         max_connect_attempts=UInt32Value(value=_CONNECT_ATTEMPTS),
@@ -197,7 +199,7 @@ def _refusing(hosts: Iterable[str]) -> listener_components_pb2.FilterChain:
     """Return the chain that ends a handshake by the alert for a name that nobody answers to."""
     answer = direct_response_pb2.Config(response=base_pb2.DataSource(inline_bytes=_UNRECOGNIZED_NAME))
     chain = listener_components_pb2.FilterChain(
-        name="(refused)" if hosts else "(unknown)",
+        name=access_log.REFUSED if hosts else access_log.UNKNOWN,
         filters=[
             listener_components_pb2.Filter(name="envoy.filters.network.direct_response", typed_config=packed(answer))
         ],

@@ -13,6 +13,8 @@ HTTPS = "https"
 HTTP3 = "http3"
 #: The cluster of the control plane in the bootstrap.
 CONTROL_PLANE = "xds"
+#: The cluster of the collector of spans; no service's name has parentheses.
+COLLECTOR = "(otlp)"
 
 
 def own_routes(host: str) -> str:

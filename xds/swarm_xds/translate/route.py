@@ -111,6 +111,8 @@ def virtual_host(host: VirtualHost, options: EdgeOptions) -> route_components_pb
         answer.direct_response.body.inline_string = challenge.answer
     for route in host.routes:
         added = _match(message.routes.add(), route.path)
+        if options.described:
+            added.name = f"{host.host}{route.path}"
         if isinstance(route.action, Forward):
             _forward(added.route, route.action, route.path)
         elif isinstance(route.action, RedirectToHttps):

@@ -14,6 +14,7 @@ from swarm_xds.translate.fleet import translate
 from swarm_xds.translate.https import Chains, ending_to, http3_listener, https_listener, passing
 from swarm_xds.translate.listener import listener
 from swarm_xds.translate.names import HTTP
+from swarm_xds.translate.tracing import collector
 
 
 def static(fleet: Fleet, options: EdgeOptions, admin_port: int) -> bootstrap_pb2.Bootstrap:
@@ -25,7 +26,10 @@ def static(fleet: Fleet, options: EdgeOptions, admin_port: int) -> bootstrap_pb2
     routes = {each.name: each for each in messages.routes}
     resources = bootstrap_pb2.Bootstrap.StaticResources(
         listeners=_listeners(fleet, options, routes),
-        clusters=[_cluster(backend, options) for backend in fleet.backends],
+        clusters=[
+            *([] if options.tracing is None else [collector(options.tracing)]),
+            *(_cluster(backend, options) for backend in fleet.backends),
+        ],
         secrets=sorted(messages.secrets, key=lambda secret: str(secret.name)),
     )
     return bootstrap_pb2.Bootstrap(static_resources=resources, admin=admin(admin_port))
@@ -38,7 +42,9 @@ def _listeners(
     chains = Chains.of(fleet)
     if chains is not None:
         ended = map(ending_to(options, routes), chains.ended)
-        listeners.append(https_listener(chains.refused, (*ended, *map(passing, chains.passed)), options))
+        listeners.append(
+            https_listener(chains.refused, (*ended, *(passing(each, options) for each in chains.passed)), options)
+        )
         http3 = http3_listener(chains, options, routes)
         listeners += [] if http3 is None else [http3]
     return listeners
