@@ -113,7 +113,7 @@ def outputs(case: Path) -> dict[str, str]:
     known = certificates(case)
     envoy = {fleet.name: _resources(translate(fleet, OPTIONS, Memo()), known) for fleet in made.model.fleets}
     return {
-        "model.yaml": _yaml([_plain(fleet) for fleet in made.model.fleets]),
+        "model.yaml": _DATE.sub("(date)", _yaml([_plain(fleet) for fleet in made.model.fleets])),
         "envoy.yaml": _yaml(envoy),
         "problems.txt": _DATE.sub("(date)", "".join(f"{problem}\n" for problem in made.problems)),
     }
