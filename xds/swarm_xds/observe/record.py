@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from swarm_xds.certs.stock import Stock
 from swarm_xds.observe.changes import Change, Changes, Phase
 from swarm_xds.observe.difference import Difference, differences
 from swarm_xds.observe.members import Member, Members, Refusal, Standing
@@ -27,6 +28,7 @@ class Situation:
     build: Build
     cause: str
     at: float
+    stock: tuple[Stock, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,6 +159,7 @@ class Record(SilentObserver):
         resources: Mapping[str, int],
         seconds: float,
         noticed: float | None = None,
+        stock: tuple[Stock, ...] = (),
     ) -> None:
         """Take what one reading led to.
 
@@ -167,11 +170,12 @@ class Record(SilentObserver):
             resources: How many resources of each type have changed.
             seconds: How long the build took.
             noticed: When the source noticed, on ``clock``; None for now.
+            stock: The certificates that there are.
         """
         now, before, after = self._clock(), self._snapshots, build.snapshots
         wall = self._wall()
         self.totals.readings += 1
-        self.situation = Situation(state=state, build=build, cause=cause, at=wall)
+        self.situation = Situation(state=state, build=build, cause=cause, at=wall, stock=stock)
         self._snapshots = after
         self._members.intend(after, wall)
         found = tuple(problem for problem in build.problems if problem not in self._problems)
