@@ -44,6 +44,7 @@ from swarm_xds.server import (
     TlsFiles,
     XdsServer,
 )
+from swarm_xds.server.handshakes import Handshakes
 from swarm_xds.settings import Settings
 from swarm_xds.snapshot import ADS_ORDER, Resources, Snapshots
 from swarm_xds.sources import Reading, Source
@@ -284,8 +285,8 @@ class App:
             )
 
 
-async def serve(settings: Settings) -> None:
-    """Run a control plane until the task is cancelled.
+async def serve(settings: Settings, handshakes: Handshakes | None = None) -> None:
+    """Run a control plane until the task is cancelled; ``handshakes`` counts those that gRPC refuses.
 
     Raises:
         AddressError: The address cannot be bound.
@@ -310,7 +311,7 @@ async def serve(settings: Settings) -> None:
         want=None if obtaining is None else obtaining.want,
         manager=manager,
     )
-    operations = Operations(settings, app.record, source, manager)
+    operations = Operations(settings, app.record, source, manager, handshakes)
     await app.start()
     try:
         await operations.start()

@@ -17,7 +17,9 @@ from swarm_xds.problem import Kind, Problem, Severity, ordered, shown
 
 #: Seconds between looks at the files.
 _LOOK = 10.0
-_CURE = "renew it, with swarm-xds pki renew if that has made it"
+#: What comes of an end.
+_SHUT_OUT = "no proxy takes this control plane any more"
+_SHUT = "no proxy is let in any more"
 
 
 class OwnCertificates:
@@ -30,13 +32,13 @@ class OwnCertificates:
     def read(self) -> CertificatesReading:
         """Return what the files are now."""
         now, own = self._clock(), self._identity
-        materials = [_read(own.certificate, check.server), _read(own.authorities, check.bundle)]
-        materials = [check.at(each, now) for each in materials]
+        files = ((own.certificate, check.server, _SHUT_OUT), (own.authorities, check.bundle, _SHUT))
+        materials = [(check.at(_read(path, meaning), now), outcome) for path, meaning, outcome in files]
         return CertificatesReading(
             certificates=Certificates(),
-            problems=ordered(problem for each in materials if (problem := _problem(each, now)) is not None),
+            problems=ordered(each for of in materials if (each := _problem(*of, now)) is not None),
             cause="the control plane's own certificate",
-            stock=tuple(Stock(origin=Origin.SETTINGS, material=each) for each in materials),
+            stock=tuple(Stock(origin=Origin.SETTINGS, material=each) for each, _ in materials),
         )
 
     async def readings(self) -> AsyncIterator[CertificatesReading]:
@@ -58,13 +60,15 @@ def _read(path: Path, meaning: Callable[[str, bytes], Material]) -> Material:
         return Material(name=name, reason=f"it cannot be read: {error.strerror}")
 
 
-def _problem(material: Material, now: float) -> Problem | None:
+def _problem(material: Material, outcome: str, now: float) -> Problem | None:
     chain = material.chain
-    severity, text = Severity.WARNING, material.remark
-    if material.reason:
-        severity, text = Severity.ERROR, f"{material.reason}: proxies and this control plane do not find together"
+    severity, text, cure = Severity.WARNING, material.remark, "renew it, with swarm-xds pki if that has made it"
+    if material.reason and chain is None and not material.trusted:
+        severity, text, cure = Severity.ERROR, material.reason, "mend it; until then what was read before holds"
+    elif material.reason:
+        severity, text = Severity.ERROR, f"{material.reason}: {outcome}"
     elif chain is not None and now >= check.soon(chain):
         text = f"it expires on {check.date(chain.not_after)}"
     if not text:
         return None
-    return Problem(severity=severity, kind=Kind.BAD_FILE, source=material.name, reason=text, cure=_CURE)
+    return Problem(severity=severity, kind=Kind.BAD_FILE, source=material.name, reason=text, cure=cure)

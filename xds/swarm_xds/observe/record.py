@@ -15,6 +15,7 @@ from swarm_xds.observe.members import Member, Members, Refusal, Standing
 from swarm_xds.pipeline import Build
 from swarm_xds.problem import Problem
 from swarm_xds.server import Peer, SilentObserver
+from swarm_xds.server import Refusal as TurnedAway
 from swarm_xds.server.subscription import Ack, Nack, Response
 from swarm_xds.snapshot import Snapshots
 from swarm_xds.swarm import SwarmState
@@ -87,13 +88,14 @@ Event = Published | Answered | Acknowledged | Joined | Left | Refused
 
 @dataclass(slots=True)
 class Totals:
-    """Counts since the start, by type URL but the first."""
+    """Counts since the start, by type URL but the first and the last."""
 
     readings: int = 0
     sent: Counter[str] = field(default_factory=Counter)
     sent_bytes: Counter[str] = field(default_factory=Counter)
     accepted: Counter[str] = field(default_factory=Counter)
     refused: Counter[str] = field(default_factory=Counter)
+    clients: Counter[TurnedAway] = field(default_factory=Counter)
 
 
 class Record(SilentObserver):
@@ -244,6 +246,10 @@ class Record(SilentObserver):
         if refusal is not None:
             fleet = self._members.fleet(peer)
             self._tell(Refused(fleet=fleet, node=peer.node, type_url=type_url, refusal=refusal))
+
+    def refused(self, peer: Peer, refusal: TurnedAway, reason: str) -> None:  # noqa: ARG002 - the protocol has them
+        """Note a client that was turned away."""
+        self.totals.clients[refusal] += 1
 
     def settled(self, peer: Peer, version: str) -> None:
         """Note that a client has answered all of a snapshot."""
