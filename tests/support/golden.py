@@ -1,6 +1,8 @@
 """Golden cases: a folder each, with stack files (``*.yml``, as a user writes them) or ``state.yaml`` (a swarm's state).
 
 ``certificates.yaml`` says which certificates there are: they are made anew each time, so that no key is kept anywhere.
+What it has under ``docker`` are Docker secrets: the services of ``state.yaml`` then stand on a fleet's network, readers
+are planned, and what those mount is read.
 ``options.yaml`` says what the operator chose; only such a case shows what its listeners have beside the common ones.
 The outputs stand beside it: ``model.yaml``, ``envoy.yaml`` and ``problems.txt``. What every host, cluster and route
 configuration has in common is left out of ``envoy.yaml``: ``common.yaml`` has it once, and so are fields of the model
@@ -9,8 +11,9 @@ that have their default, so that a case shows what its labels do and nothing els
 
 import re
 import tempfile
+import time
 from collections.abc import Callable, Iterable
-from dataclasses import MISSING, Field, fields, is_dataclass
+from dataclasses import MISSING, Field, fields, is_dataclass, replace
 from enum import Enum
 from functools import cache
 from pathlib import Path
@@ -23,15 +26,18 @@ from envoy.extensions.transport_sockets.tls.v3.secret_pb2 import Secret
 from pydantic import TypeAdapter
 
 from support.certificates import Issued, authority, issue
+from swarm_xds.certs import check
 from swarm_xds.certs.directory import CertificateDirectory
-from swarm_xds.certs.values import Certificate, Certificates, Challenge
+from swarm_xds.certs.values import Certificate, Certificates, Challenge, Material
 from swarm_xds.cli.output import plain
 from swarm_xds.memo import Memo
 from swarm_xds.model import Backend, EdgeOptions, Endpoint, Fleet, VirtualHost
+from swarm_xds.networks.plan import NetworkOptions
 from swarm_xds.pipeline import Build, Pipeline
 from swarm_xds.problem import Problem
 from swarm_xds.sources.compose.files import read, together
-from swarm_xds.swarm import SwarmState
+from swarm_xds.swarm import FleetService, Network, SwarmState
+from swarm_xds.swarm import Secret as DockerSecret
 from swarm_xds.translate import FleetMessages, translate
 from swarm_xds.translate.cluster import cluster
 from swarm_xds.translate.https import Chain, ending_to, https_listener
@@ -73,47 +79,108 @@ def state(case: Path) -> tuple[SwarmState, tuple[Problem, ...]]:
     first, *others = _stacks(case)
     if first.suffix == ".yaml":
         assert not others
-        return _STATE.validate_python(yaml.safe_load(first.read_text(encoding="utf-8"))), ()
+        read_ = _STATE.validate_python(yaml.safe_load(first.read_text(encoding="utf-8")))
+        return _with_secrets(read_, _given(case).get("docker", {})), ()
     return together(read(Path(path.name), path.read_bytes(), {}) for path in (first, *others))
 
 
 @cache
 def certificates(case: Path) -> Certificates:
     """Return the certificates of a case: of a directory, for any host, and of secrets, for labels to name."""
-    path = case / CERTIFICATES
-    given = yaml.safe_load(path.read_text(encoding="utf-8")) if path.exists() else {}
+    given = _given(case)
     ca = authority()
     secrets = _read(given.get("secrets", {}), ca)
+    if "docker" in given:
+        secrets = _handed_over(case, given["docker"], ca)
     challenges = tuple(Challenge(**each) for each in given.get("challenges", ()))
     known = Certificates(materials=secrets.materials, challenges=challenges)
     return known.with_more(_read(given.get("directory", {}), ca))
 
 
+def _given(case: Path) -> dict[str, dict[str, Any]]:
+    path = case / CERTIFICATES
+    return yaml.safe_load(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+
+def _contents(files: dict[str, dict[str, Any]], ca: Issued) -> dict[str, bytes]:
+    """Return what files hold: a certificate for ``names`` (with its ``key`` elsewhere), a ``text``, or authorities.
+
+    ``ca`` is true for the one that has issued the certificates, or the days of several; what is ``unread`` is left out.
+    """
+    contents: dict[str, bytes] = {}
+    for file, content in files.items():
+        if "names" in content:
+            days = tuple(content.get("days", (-1, 90)))
+            issued = issue(*content["names"], by=ca, days=days)
+            key = content.get("key")
+            contents[file] = issued.cert if key else issued.pair
+            if key and key != "none":
+                contents[key] = issued.key
+        elif content.get("ca") is True:
+            contents[file] = ca.cert
+        elif "ca" in content:
+            made = (authority(f"CA {number}", days=tuple(days)) for number, days in enumerate(content["ca"], 1))
+            contents[file] = b"".join(each.cert for each in made)
+        elif "text" in content:
+            contents[file] = content["text"].encode()
+    return contents
+
+
 def _read(files: dict[str, dict[str, Any]], ca: Issued) -> Certificates:
-    """Return what these files hold: a certificate for ``names`` (with its ``key`` elsewhere), a ``ca``, a ``text``."""
+    """Return what a directory with these files comes to."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        for file, content in files.items():
+        for file, content in _contents(files, ca).items():
             path = folder / file
             path.parent.mkdir(exist_ok=True)
-            if "names" in content:
-                days = tuple(content.get("days", (-1, 90)))
-                issued = issue(*content["names"], by=ca, days=days)
-                key = content.get("key")
-                path.write_bytes(issued.cert if key else issued.pair)
-                if key and key != "none":
-                    (folder / key).write_bytes(issued.key)
-            else:
-                path.write_bytes(ca.cert if content.get("ca") else content["text"].encode())
+            path.write_bytes(content)
         reading = CertificateDirectory(folder).read()
         assert reading is not None
         return reading.certificates
 
 
+def _with_secrets(given: SwarmState, secrets: dict[str, dict[str, Any]]) -> SwarmState:
+    """Return a swarm with these secrets, our own, and a fleet that readers may stand beside."""
+    if not secrets:
+        return given
+    names = {*secrets, *(each["key"] for each in secrets.values() if each.get("key", "none") != "none")}
+    own = [
+        DockerSecret(id=f"pki-{what}", name=f"swarm-xds-{what}.v1", pki="p")
+        for what in ("ca", "relay.crt", "relay.key")
+    ]
+    return replace(
+        given,
+        networks=(Network(id="n9", name="swarm-xds", subnets=("10.9.0.0/24",)),),
+        fleet_networks=(("default", ("n9",)),),
+        fleet_services=(FleetService(id="f", name="edge", fleet="default", image="edge:1", network_ids=("n9",)),),
+        secrets=(*own, *(DockerSecret(id=name, name=name, stack=name.partition("_")[0]) for name in sorted(names))),
+    )
+
+
+def _handed_over(case: Path, secrets: dict[str, dict[str, Any]], ca: Issued) -> Certificates:
+    """Return what readers hand over of the secrets: what they mount, and no more."""
+    contents = _contents(secrets, ca)
+    planned = _pipeline(case).build(state(case)[0]).networks
+    assert planned is not None
+    mounted = sorted(each.name for reader in planned.relays for each in reader.secrets)
+    unread = "its reader has not handed it over yet"
+    materials = [
+        check.at(check.read(name, contents[name]).material, time.time())
+        if name in contents
+        else Material(name=name, reason=unread)
+        for name in mounted
+    ]
+    return Certificates(materials=tuple(materials))
+
+
+def _pipeline(case: Path) -> Pipeline:
+    return Pipeline(options(case), "default", NetworkOptions() if "docker" in _given(case) else None)
+
+
 def build(case: Path) -> Build:
     """Return what the pipeline makes of a case."""
     given, problems = state(case)
-    return Pipeline(options(case), "default").build(given, problems, certificates(case))
+    return _pipeline(case).build(given, problems, certificates(case))
 
 
 def messages(case: Path) -> list[FleetMessages]:
@@ -129,8 +196,11 @@ def outputs(case: Path) -> dict[str, str]:
     if options(case) != OPTIONS:
         for each in messages(case):
             envoy[each.fleet]["listeners"] = _listeners(each)
+    readers = [each for each in made.networks.relays if each.secrets] if made.networks else []
+    if readers:
+        envoy["readers"] = {each.stack: [secret.name for secret in each.secrets] for each in readers}
     return {
-        "model.yaml": _yaml([_plain(fleet) for fleet in made.model.fleets]),
+        "model.yaml": _DATE.sub("(date)", _yaml([_plain(fleet) for fleet in made.model.fleets])),
         "envoy.yaml": _yaml(envoy),
         "problems.txt": _DATE.sub("(date)", "".join(f"{problem}\n" for problem in made.problems)),
     }

@@ -18,6 +18,7 @@ from swarm_xds.certs.acme import AcmeSource
 from swarm_xds.certs.base import CertificateSource, CertificatesReading
 from swarm_xds.certs.directory import CertificateDirectory
 from swarm_xds.certs.obtain import ObtainingSource
+from swarm_xds.certs.own import OwnCertificates
 from swarm_xds.certs.readers import Reader, ReaderSource
 from swarm_xds.certs.together import TogetherSource
 from swarm_xds.certs.values import Certificates
@@ -43,6 +44,7 @@ from swarm_xds.server import (
     TlsFiles,
     XdsServer,
 )
+from swarm_xds.server.handshakes import Handshakes
 from swarm_xds.settings import Settings
 from swarm_xds.snapshot import ADS_ORDER, Resources, Snapshots
 from swarm_xds.sources import Reading, Source
@@ -237,6 +239,7 @@ class App:
             resources=changed,
             seconds=seconds,
             noticed=reading.noticed if isinstance(reading, Reading) else None,
+            stock=certificates.stock,
         )
         self._on_published(Published(reading=swarm, build=build, changed=bool(changed), seconds=seconds))
         if first:
@@ -282,8 +285,8 @@ class App:
             )
 
 
-async def serve(settings: Settings) -> None:
-    """Run a control plane until the task is cancelled.
+async def serve(settings: Settings, handshakes: Handshakes | None = None) -> None:
+    """Run a control plane until the task is cancelled; ``handshakes`` counts those that gRPC refuses.
 
     Raises:
         AddressError: The address cannot be bound.
@@ -296,6 +299,7 @@ async def serve(settings: Settings) -> None:
     secrets = ReaderSource(settings.identity, READER_PORT) if manager is not None and settings.identity else None
     given: list[CertificateSource] = [CertificateDirectory(settings.certs)] if settings.certs is not None else []
     given += [secrets] if secrets is not None else []
+    given += [OwnCertificates(settings.identity)] if settings.identity is not None else []
     together = TogetherSource(given) if given else None
     obtaining = ObtainingSource(AcmeSource(settings.acme), together) if settings.acme is not None else None
     source = make_source(settings)
@@ -307,7 +311,7 @@ async def serve(settings: Settings) -> None:
         want=None if obtaining is None else obtaining.want,
         manager=manager,
     )
-    operations = Operations(settings, app.record, source, manager)
+    operations = Operations(settings, app.record, source, manager, handshakes)
     await app.start()
     try:
         await operations.start()

@@ -16,6 +16,7 @@ from swarm_xds.networks.decision import Decision
 from swarm_xds.networks.manager import NetworkManager
 from swarm_xds.observe import Record
 from swarm_xds.pipeline import Pipeline
+from swarm_xds.server.handshakes import Handshakes
 from swarm_xds.settings import Settings
 from swarm_xds.sources import Source
 
@@ -27,7 +28,14 @@ _AWAY_SECONDS, _AWAY_READINGS = 60.0, 3.0
 class Operations:
     """The endpoints for operators of one control plane."""
 
-    def __init__(self, settings: Settings, record: Record, source: Source, manager: NetworkManager | None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        record: Record,
+        source: Source,
+        manager: NetworkManager | None,
+        handshakes: Handshakes | None = None,
+    ) -> None:
         self._source = source
         self._manager = manager
         limit = max(_AWAY_SECONDS, _AWAY_READINGS * settings.resync_seconds)
@@ -36,6 +44,7 @@ class Operations:
             reading_limit=limit,
             operations=self._network_operations,
             steps_waiting=self._steps_waiting,
+            handshakes=dict if handshakes is None else lambda: handshakes.counts,
         )
         metrics = Metrics(record, probe)
         self._metrics = MetricsServer(metrics, settings.metrics_listen) if settings.metrics_listen else None

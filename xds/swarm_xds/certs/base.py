@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from swarm_xds.certs.stock import Stock
 from swarm_xds.certs.values import Certificates
 from swarm_xds.problem import Problem
 
@@ -16,11 +17,13 @@ class CertificatesReading:
     Attributes:
         problems: What is wrong with files or secrets, e.g. one that holds a key of another certificate.
         cause: What made the source read, for the log: ``"site.crt changed"``, ``"the time"``.
+        stock: What there is, served or not, for people.
     """
 
     certificates: Certificates
     problems: tuple[Problem, ...] = ()
     cause: str = ""
+    stock: tuple[Stock, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

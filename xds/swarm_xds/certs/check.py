@@ -5,7 +5,7 @@ order is mended, since there is only one right order (ADR 25).
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TypeVar
@@ -17,14 +17,20 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from swarm_xds.certs.parse import Contents, UnusableError, parse, public_key, spki
-from swarm_xds.certs.values import Chain, Material, PrivateKey
+from swarm_xds.certs.parse import Contents, UnusableError, key_type, parse, public_key, spki
+from swarm_xds.certs.values import Authority, Chain, Material, PrivateKey
 from swarm_xds.problem import shown
 
 E = TypeVar("E", bound=x509.ExtensionType)
 
 #: Certificates in a chain; clients commonly follow no longer one.
 MAX_CHAIN = 10
+
+_DAY = 86_400
+#: How long before its end a certificate that nothing replaces is spoken of, in seconds; in parts of its life if less.
+_SOON, _SOON_PART = 14 * _DAY, 1 / 6
+#: How many of a bundle's authorities a remark names.
+_NAMED = 3
 
 _NAME = re.compile(r"(?:\*\.)?[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?(?:\.[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?)*")
 _WEAK = (hashes.MD5, hashes.SHA1)
@@ -62,25 +68,85 @@ def check(name: str, contents: Contents) -> Checked:
         return Checked(material=Material(name=name, key=key))
     trusted = certificates if key is None and all(_is_authority(each) for each in certificates) else ()
     if trusted and (len(trusted) > 1 or not _names(trusted[0]) or not _may_sign_handshakes(trusted[0])):
-        return Checked(material=Material(name=name, authorities=_pem(trusted)))
+        return Checked(material=_bundle(name, trusted))
     if len(certificates) > MAX_CHAIN:
         raise UnusableError(f"it holds more than {MAX_CHAIN} certificates, and not all are authorities'")
     leaf = _leaf(certificates, key)
     ordered = _in_order(leaf, certificates)
     _check_chain(ordered)
-    material = Material(name=name, chain=_chain(ordered), key=key, authorities=_pem(trusted) if trusted else None)
+    material = replace(_bundle(name, trusted), chain=_chain(ordered), key=key)
     return Checked(material=material, remarks=_remarks(certificates, ordered))
+
+
+def server(name: str, content: bytes) -> Material:
+    """Return a server's certificate for which nobody chooses: the first one, whatever it names."""
+    try:
+        certificates = parse(content).certificates
+    except UnusableError as error:
+        return Material(name=name, reason=str(error))
+    if not certificates:
+        return Material(name=name, reason="it holds no certificate")
+    return Material(name=name, chain=_chain(_in_order(certificates[0], certificates)))
+
+
+def bundle(name: str, content: bytes) -> Material:
+    """Return certificates that are trusted whatever they say of themselves."""
+    try:
+        certificates = parse(content).certificates
+    except UnusableError as error:
+        return Material(name=name, reason=str(error))
+    return _bundle(name, certificates) if certificates else Material(name=name, reason="it holds no certificate")
 
 
 def at(material: Material, now: float) -> Material:
     """Return a material as it is at a time, in seconds since the epoch: expired, not yet valid, or unchanged."""
-    if material.chain is None or material.reason:
+    if material.reason:
         return material
+    if material.chain is None:
+        return _bundle_at(material, now)
     if now >= material.chain.not_after:
         return replace(material, reason=f"it has expired on {date(material.chain.not_after)}")
     if now < material.chain.not_before:
         return replace(material, reason=f"it is not valid before {date(material.chain.not_before)}")
     return material
+
+
+def _bundle_at(material: Material, now: float) -> Material:
+    """Return a bundle as it is at a time: of no use if none of it is valid, else with what has ended or soon will."""
+    if not material.trusted:
+        return material
+    ended = [each for each in material.trusted if now >= each.not_after]
+    if not any(each.not_before <= now < each.not_after for each in material.trusted):
+        what = _listed("has expired", ended) if ended else "none is valid yet"
+        return replace(material, reason=f"no authority's certificate in it is valid now: {what}")
+    last: dict[str, int] = {}
+    for each in material.trusted:
+        last[each.subject] = max(each.not_after, last.get(each.subject, 0))
+    ending = [
+        each
+        for each in material.trusted
+        if each not in ended and now >= soon(each) and each.not_after == last[each.subject]
+    ]
+    parts = [_listed("has expired", ended)] if ended else []
+    parts += [_listed("expires", ending)] if ending else []
+    return replace(material, remark=", and ".join(parts))
+
+
+def _listed(verb: str, some: list[Authority]) -> str:
+    shown_ = ", ".join(f'"{each.subject}" {verb} on {date(each.not_after)}' for each in some[:_NAMED])
+    return f"{shown_} and {len(some) - _NAMED} more" if len(some) > _NAMED else shown_
+
+
+def soon(certificate: Chain | Authority) -> float:
+    """Return from when on a certificate that nothing replaces is spoken of, in seconds since the epoch."""
+    life = certificate.not_after - certificate.not_before
+    return certificate.not_after - min(_SOON, life * _SOON_PART)
+
+
+def moments(material: Material) -> Iterator[float]:
+    """Yield when a material comes out differently by time alone, in seconds since the epoch."""
+    for each in (*(() if material.chain is None else (material.chain,)), *material.trusted):
+        yield from (each.not_before, soon(each), each.not_after)
 
 
 def date(seconds: float) -> str:
@@ -164,6 +230,24 @@ def _chain(ordered: tuple[x509.Certificate, ...]) -> Chain:
         fingerprint=leaf.fingerprint(hashes.SHA256()).hex(),
         issuer=shown(leaf.issuer.rfc4514_string()),
         subject=_subject(leaf),
+        key_type=key_type(leaf),
+    )
+
+
+def _bundle(name: str, trusted: tuple[x509.Certificate, ...]) -> Material:
+    return Material(
+        name=name, authorities=_pem(trusted) if trusted else None, trusted=tuple(_authority(each) for each in trusted)
+    )
+
+
+def _authority(certificate: x509.Certificate) -> Authority:
+    return Authority(
+        subject=_subject(certificate),
+        issuer=shown(certificate.issuer.rfc4514_string()),
+        not_before=int(certificate.not_valid_before_utc.timestamp()),
+        not_after=int(certificate.not_valid_after_utc.timestamp()),
+        fingerprint=certificate.fingerprint(hashes.SHA256()).hex(),
+        key_type=key_type(certificate),
     )
 
 

@@ -33,10 +33,14 @@ class Authorities:
     Attributes:
         pem: The bundle; None if there is none.
         reason: Why there is none, or why a newer version was passed over; empty if all is well.
+        remark: What is to be known of the bundle; empty if nothing.
+        ended: Bundles of this name of which nothing is valid any more: no last good ones.
     """
 
     pem: bytes | None = None
     reason: str = ""
+    remark: str = ""
+    ended: frozenset[bytes] = frozenset()
 
 
 def for_host(certificates: Certificates, host: str) -> Certificate | None:
@@ -76,11 +80,13 @@ def authorities(certificates: Certificates, name: str) -> Authorities:
     passed_over = ""
     for material in found:
         if material.authorities is not None and not material.reason:
-            return Authorities(pem=material.authorities, reason=passed_over)
+            remark = f'"{material.name}": {material.remark}' if material.remark else ""
+            return Authorities(pem=material.authorities, reason=passed_over, remark=remark)
         passed_over = passed_over or (
             f'"{material.name}": {material.reason or "it holds no certificate of an authority"}'
         )
-    return Authorities(reason=passed_over)
+    ended = frozenset(each.authorities for each in found if each.authorities is not None)
+    return Authorities(reason=passed_over, ended=ended)
 
 
 def _with_key(material: Material, key_name: str, keys: tuple[Material, ...]) -> Certificate | str:

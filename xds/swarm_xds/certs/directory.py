@@ -25,6 +25,7 @@ from swarm_xds.certs.base import CertificatesReading
 from swarm_xds.certs.check import Checked
 from swarm_xds.certs.hold import Held, hold
 from swarm_xds.certs.parse import MAX_SIZE
+from swarm_xds.certs.stock import Origin
 from swarm_xds.certs.values import Material, version_of
 from swarm_xds.problem import Kind, Problem, Severity, ordered, shown
 
@@ -106,7 +107,10 @@ class CertificateDirectory:
     def _if_new(self, cause: str) -> CertificatesReading | None:
         problems = (replace(each, source=shown(str(self._path / each.source))) for each in self._held.problems)
         reading = CertificatesReading(
-            certificates=self._held.certificates, problems=ordered([*self._troubles, *problems]), cause=cause
+            certificates=self._held.certificates,
+            problems=ordered([*self._troubles, *problems]),
+            cause=cause,
+            stock=self._held.stock(Origin.DIRECTORY),
         )
         last = self._last
         if last is not None and (last.certificates, last.problems) == (reading.certificates, reading.problems):

@@ -10,13 +10,11 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from swarm_xds.certs.check import Checked, at, date
-from swarm_xds.certs.values import Certificate, Certificates, Chain, Material, PrivateKey, version_of
+from swarm_xds.certs.check import Checked, at, date, moments, soon
+from swarm_xds.certs.stock import Origin, Stock
+from swarm_xds.certs.values import Certificate, Certificates, Material, PrivateKey, version_of
 from swarm_xds.problem import Kind, Problem, Severity, ordered
 
-_DAY = 86_400
-#: How long before its end a certificate that nothing replaces is spoken of, in seconds; in parts of its life if less.
-_SOON, _SOON_PART = 14 * _DAY, 1 / 6
 _DEFAULT = re.compile(r"default(?:[./].+)?")
 _KEEPS = "until then its last good content is served"
 
@@ -30,6 +28,7 @@ class Held:
         pairs: Each certificate with its key, by the certificate's name, without regard to time.
         certificates: What of it can be served now.
         problems: What is wrong; ``source`` is the file's name.
+        kept: Why an older content is held than its file has now, by the name of the file.
         next_change: When, in seconds since the epoch, it would come out differently although no file has changed.
     """
 
@@ -37,7 +36,16 @@ class Held:
     pairs: Mapping[str, Certificate] = field(default_factory=dict)
     certificates: Certificates = field(default_factory=Certificates)
     problems: tuple[Problem, ...] = ()
+    kept: Mapping[str, str] = field(default_factory=dict)
     next_change: float | None = None
+
+    def stock(self, origin: Origin) -> tuple[Stock, ...]:
+        """Return what there is, for people; private keys alone are nothing to tell of."""
+        return tuple(
+            Stock(origin=origin, material=replace(each, key=None), kept=self.kept.get(each.name, ""))
+            for each in self.certificates.materials
+            if each.chain is not None or each.authorities is not None or each.reason
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +70,12 @@ class _Live:
 def hold(before: Held, files: Mapping[str, Checked], now: float) -> Held:
     """Return what is held, after what was held before, when files hold this."""
     live = _Live.of(files, now)
-    materials, problems = _renewed(before, files, live, now)
+    materials, kept, problems = _renewed(before, files, live, now)
     for name in _missed(before, materials, live, now):
         materials[name] = before.materials[name]
         cure = "put it back, or start the control plane anew to forget it"
-        problems.append(_problem(Severity.WARNING, name, "it is gone, and nothing else does what it did", cure))
+        kept[name] = "it is gone, and nothing else does what it did"
+        problems.append(_problem(Severity.WARNING, name, kept[name], cure))
     pairs = _pairs(materials, before, live)
     served = _served(pairs, now)
     return Held(
@@ -78,15 +87,17 @@ def hold(before: Held, files: Mapping[str, Checked], now: float) -> Held:
             default=_default(served),
         ),
         problems=ordered([*problems, *_of_pairs(materials, pairs, now)]),
+        kept=kept,
         next_change=min(_changes(files, materials, now), default=None),
     )
 
 
 def _renewed(
     before: Held, files: Mapping[str, Checked], live: _Live, now: float
-) -> tuple[dict[str, Material], list[Problem]]:
+) -> tuple[dict[str, Material], dict[str, str], list[Problem]]:
     """Return each file's new content if it can take the old one's place, else the old one and why."""
     materials: dict[str, Material] = {}
+    kept: dict[str, str] = {}
     problems: list[Problem] = []
     used = {pair.key.spki for pair in before.pairs.values()}
     for name, checked in files.items():
@@ -97,17 +108,17 @@ def _renewed(
                 waits = new.chain is not None and now < new.chain.not_before
                 severity, cure = (Severity.WARNING, "wait") if waits else (Severity.ERROR, "mend the file")
                 problems.append(_problem(severity, name, reason, f"{cure}; {_KEEPS}"))
-                materials[name] = old
+                materials[name], kept[name] = old, reason
                 continue
             if other := _half(old, new, live, paired=name in before.pairs, used=used):
-                problems.append(_problem(Severity.WARNING, name, f"{other} is not there yet", f"add it; {_KEEPS}"))
-                materials[name] = old
+                materials[name], kept[name] = old, f"{other} is not there yet"
+                problems.append(_problem(Severity.WARNING, name, kept[name], f"add it; {_KEEPS}"))
                 continue
         if checked.material.reason:
             cure = "mend the file; nothing of it is served"
             problems.append(_problem(Severity.ERROR, name, checked.material.reason, cure))
         problems += [_problem(Severity.WARNING, name, remark, "") for remark in checked.remarks]
-    return materials, problems
+    return materials, kept, problems
 
 
 def _lost(old: Material, new: Material, live: _Live) -> str:
@@ -224,14 +235,7 @@ def _default(served: Iterable[Certificate]) -> Certificate | None:
 
 def _changes(files: Mapping[str, Checked], materials: Mapping[str, Material], now: float) -> Iterator[float]:
     for material in (*materials.values(), *(checked.material for checked in files.values())):
-        if material.chain is not None:
-            times = (material.chain.not_before, soon(material.chain), material.chain.not_after)
-            yield from (time for time in times if time > now)
-
-
-def soon(chain: Chain) -> float:
-    """Return from when on a certificate that nothing replaces is spoken of, in seconds since the epoch."""
-    return chain.not_after - min(_SOON, (chain.not_after - chain.not_before) * _SOON_PART)
+        yield from (time for time in moments(material) if time > now)
 
 
 def _reason(pair: Certificate, now: float) -> str:

@@ -31,7 +31,7 @@ RSA_BITS = (2048, 4096)
 
 #: Bytes of one key's block: RSA of 4096 bits comes to 3.3 KB.
 _MAX_KEY = 8 * 1024
-_CURVES = ("secp256r1", "secp384r1", "secp521r1")
+_CURVES = {"secp256r1": "P-256", "secp384r1": "P-384", "secp521r1": "P-521"}
 #: A block ends before the next row of dashes, so that looking for its end takes no longer than its own length.
 _BLOCK = re.compile(rb"-----BEGIN ([A-Z0-9][A-Z0-9 ]{0,60})-----((?:(?!-----).)*)-----END \1-----", re.DOTALL)
 _ALGORITHMS = {
@@ -116,6 +116,19 @@ def public_key(certificate: x509.Certificate) -> PublicKey:
 def spki(key: PublicKey) -> str:
     """Return the SHA-256, in hex, of a public key."""
     return hashlib.sha256(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).hexdigest()
+
+
+def key_type(certificate: x509.Certificate) -> str:
+    """Return what kind of key a certificate has, for people."""
+    try:
+        key: object = certificate.public_key()
+    except (ValueError, UnsupportedAlgorithm):
+        key = None
+    if isinstance(key, rsa.RSAPublicKey):
+        return f"RSA {key.key_size}"
+    if isinstance(key, ec.EllipticCurvePublicKey):
+        return f"ECDSA {_CURVES.get(key.curve.name, key.curve.name)}"
+    return "Ed25519" if isinstance(key, ed25519.Ed25519PublicKey) else "another kind"
 
 
 def _blocks(content: bytes) -> list[tuple[str, bytes]]:

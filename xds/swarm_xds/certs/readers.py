@@ -9,7 +9,7 @@ import asyncio
 import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import httpx
 import structlog
@@ -17,8 +17,8 @@ import structlog
 from swarm_xds.certs import check
 from swarm_xds.certs.base import CertificatesReading, Identity
 from swarm_xds.certs.check import Checked
-from swarm_xds.certs.hold import soon
 from swarm_xds.certs.parse import MAX_SIZE
+from swarm_xds.certs.stock import Origin, Stock
 from swarm_xds.certs.values import Certificates, Material
 from swarm_xds.problem import Kind, Problem, Severity, ordered
 
@@ -135,7 +135,7 @@ class ReaderSource:
         now, clock = _now(), self.clock()
         ends = [first_at - now] if last is None else []
         ends += [each.since + self.timings.tell - now for each in self._missing.values()]
-        ends += [moment - clock for _, checked in self._kept.values() for moment in _moments(checked)]
+        ends += [moment - clock for _, checked in self._kept.values() for moment in check.moments(checked.material)]
         return min((max(0.01, end) for end in ends if end > 0), default=None)
 
     async def _ask(self) -> list[str]:
@@ -192,10 +192,15 @@ class ReaderSource:
         for name, checked in self._kept.values():
             problems += _of(name, checked, now)
         materials = [check.at(checked.material, now) for _, checked in self._kept.values()]
+        told = [replace(each, key=None) for each in materials if each.key is None or each.chain is not None]
+        told += [Material(name=each.name, reason=each.reason) for each in self._missing.values()]
         materials += [Material(name=each.name, reason=_UNREAD) for each in self._missing.values()]
         materials.sort(key=lambda each: each.name)
         return CertificatesReading(
-            certificates=Certificates(materials=tuple(materials)), problems=ordered(problems), cause=cause
+            certificates=Certificates(materials=tuple(materials)),
+            problems=ordered(problems),
+            cause=cause,
+            stock=tuple(Stock(origin=Origin.SECRET, material=each) for each in told),
         )
 
     def _unread(self) -> Iterator[Problem]:
@@ -258,17 +263,12 @@ def _content(reading: CertificatesReading) -> tuple[Certificates, tuple[Problem,
     return (reading.certificates, reading.problems)
 
 
-def _moments(checked: Checked) -> tuple[float, ...]:
-    chain = checked.material.chain
-    return () if chain is None else (chain.not_before, soon(chain), chain.not_after)
-
-
 def _of(name: str, checked: Checked, now: float) -> Iterator[Problem]:
     """Yield what is wrong with a secret's content; what cannot be used is told by whoever names it, too."""
     material = check.at(checked.material, now)
     if material.reason:
         yield _problem(Severity.ERROR, Kind.BAD_FILE, name, material.reason, "make a new version of it")
-    elif material.chain is not None and now >= soon(material.chain):
+    elif material.chain is not None and now >= check.soon(material.chain):
         text = f"it expires on {check.date(material.chain.not_after)}"
         yield _problem(Severity.WARNING, Kind.BAD_FILE, name, text, "make a new version of it")
     for remark in checked.remarks:

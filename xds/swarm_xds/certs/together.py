@@ -45,4 +45,5 @@ def _together(readings: Sequence[CertificatesReading], cause: str) -> Certificat
     for reading in readings:
         certificates = certificates.with_more(reading.certificates)
     problems = ordered(problem for reading in readings for problem in reading.problems)
-    return CertificatesReading(certificates=certificates, problems=problems, cause=cause)
+    stock = tuple(each for reading in readings for each in reading.stock)
+    return CertificatesReading(certificates=certificates, problems=problems, cause=cause, stock=stock)

@@ -72,6 +72,7 @@ class Chain:
         fingerprint: SHA-256, in hex, of the leaf.
         issuer: The leaf's issuer (RFC 4514).
         subject: The leaf's subject (RFC 4514).
+        key_type: Of the leaf's public key, for people: ``ECDSA P-256``, ``RSA 2048``, ``Ed25519``.
     """
 
     pem: bytes
@@ -82,6 +83,19 @@ class Chain:
     fingerprint: str
     issuer: str
     subject: str
+    key_type: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Authority:
+    """One certificate of an authority; the attributes are those of ``Chain``, for itself."""
+
+    subject: str
+    issuer: str
+    not_before: int
+    not_after: int
+    fingerprint: str
+    key_type: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,14 +107,18 @@ class Material:
         chain: A server's certificate, if there is one; also when ``reason`` says that it cannot be served now.
         key: A private key, if there is one.
         authorities: Certificates of authorities as PEM, for ``tls.client_ca``; None if it holds none.
+        trusted: Each of ``authorities``, in their order.
         reason: Why it cannot be used now, one sentence without a full stop; empty if it can.
+        remark: What whoever trusts its authorities should know now, although it can be used; of the same form.
     """
 
     name: str
     chain: Chain | None = None
     key: PrivateKey | None = None
     authorities: bytes | None = None
+    trusted: tuple[Authority, ...] = ()
     reason: str = ""
+    remark: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

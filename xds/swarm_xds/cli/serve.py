@@ -10,10 +10,11 @@ from typing import Annotated, Any
 import structlog
 import typer
 
-from swarm_xds import log
+from swarm_xds import log, native
 from swarm_xds.app import serve as run
 from swarm_xds.cli.output import failed, wrong_use
 from swarm_xds.server import AddressError, CertificateError
+from swarm_xds.server.handshakes import Handshakes
 from swarm_xds.settings import PREFIX, Settings, SettingsError, load
 from swarm_xds.sources.docker import EndpointError
 
@@ -41,14 +42,16 @@ def serve(files: list[Path] | None = None, config: Path | None = None, **given: 
         wrong_use("source compose needs stack files: swarm-xds serve --source compose FILE...")
     if settings.source == "docker" and settings.files:
         wrong_use("stack files are read with --source compose only")
-    log.configure(settings.log_level, settings.log_format)
-    try:
-        asyncio.run(_until_told(settings))
-    except (AddressError, CertificateError, EndpointError) as error:
-        failed(str(error))
+    handshakes = Handshakes()
+    with native.lines(handshakes.take):
+        log.configure(settings.log_level, settings.log_format)
+        try:
+            asyncio.run(_until_told(settings, handshakes))
+        except (AddressError, CertificateError, EndpointError) as error:
+            failed(str(error))
 
 
-async def _until_told(settings: Settings) -> None:
+async def _until_told(settings: Settings, handshakes: Handshakes) -> None:
     """Serve until SIGTERM or SIGINT."""
     task = asyncio.current_task()
     assert task is not None  # noqa: S101 - asyncio.run made it
@@ -63,7 +66,7 @@ async def _until_told(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)
     try:
-        await run(settings)
+        await run(settings, handshakes)
     except asyncio.CancelledError:
         if not stopped:
             raise

@@ -11,12 +11,14 @@ import grpc
 import idna
 
 from swarm_xds.debug import views
+from swarm_xds.debug.certificates import certificate
 from swarm_xds.debug.preview import Planned, preview
 from swarm_xds.debug.v1 import debug_pb2 as pb
 from swarm_xds.debug.v1 import debug_pb2_grpc
 from swarm_xds.explain import Facts, Question, explain
 from swarm_xds.networks.decision import Decision
 from swarm_xds.observe import Answered, DifferenceKind, Event, Joined, Left, Published, Record, Refused, Situation
+from swarm_xds.observe.inventory import inventory
 from swarm_xds.pipeline import Pipeline
 from swarm_xds.swarm import PublishedPort, PublishMode
 
@@ -90,6 +92,11 @@ class Debug(debug_pb2_grpc.DebugServicer):
     async def ListNetworks(self, _: pb.ListNetworksRequest, context: Context) -> pb.ListNetworksResponse:
         """All networks that are routed to."""
         return views.networks(await self._situation(context), self._probe.decision())
+
+    async def ListCertificates(self, _: pb.ListCertificatesRequest, context: Context) -> pb.ListCertificatesResponse:
+        """All certificates."""
+        found = inventory(await self._situation(context))
+        return pb.ListCertificatesResponse(certificates=[certificate(each) for each in found])
 
     async def GetSnapshot(self, request: pb.GetSnapshotRequest, context: Context) -> pb.GetSnapshotResponse:
         """A fleet's resources."""

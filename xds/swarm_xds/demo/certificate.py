@@ -14,6 +14,7 @@ from cryptography.x509.oid import NameOID
 from swarm_xds.certs.base import CertificatesReading
 from swarm_xds.certs.check import read
 from swarm_xds.certs.hold import Held, hold
+from swarm_xds.certs.stock import Origin
 
 _NAME = "self-signed.pem"
 _DAYS = 30
@@ -28,7 +29,8 @@ class SelfSigned:
     async def readings(self) -> AsyncIterator[CertificatesReading]:
         """Yield the certificate once; see ``CertificateSource``."""
         files = {_NAME: read(_NAME, _self_signed(self._names))} if self._names else {}
-        yield CertificatesReading(certificates=hold(Held(), files, time.time()).certificates, cause="the start")
+        held = hold(Held(), files, time.time())
+        yield CertificatesReading(certificates=held.certificates, cause="the start", stock=held.stock(Origin.DEMO))
         await asyncio.Event().wait()
 
 

@@ -15,6 +15,7 @@ from prometheus_client.registry import Collector
 from prometheus_client.samples import Sample
 
 from swarm_xds.metrics import table
+from swarm_xds.metrics.certificates import certificates
 from swarm_xds.metrics.table import PREFIX, Form, Metric
 from swarm_xds.observe import (
     Acknowledged,
@@ -30,6 +31,7 @@ from swarm_xds.observe import (
     health,
 )
 from swarm_xds.observe.members import by_standing
+from swarm_xds.server import Refusal
 from swarm_xds.snapshot import ADS_ORDER
 from swarm_xds.swarm.marks import RELAY_FLEET_LABEL, RELAY_LABEL
 
@@ -46,12 +48,14 @@ class Probe:
         reading_limit: Age in seconds from which on the source counts as away.
         operations: Steps of the network manager by action and success.
         steps_waiting: Steps that wait.
+        handshakes: TLS handshakes that were refused, by reason.
     """
 
     reading_age: Callable[[], float | None]
     reading_limit: float
     operations: Callable[[], Mapping[tuple[str, bool], int]] = dict
     steps_waiting: Callable[[], int] = int
+    handshakes: Callable[[], dict[str, int]] = dict
 
 
 class Metrics(Collector):
@@ -106,6 +110,8 @@ class Metrics(Collector):
         ):
             types = dict.fromkeys(ADS_ORDER, 0) | dict(counts)
             yield _family(metric, {(_short(type_url),): count for type_url, count in types.items()})
+        refused = self._probe.handshakes() | {str(each): totals.clients[each] for each in Refusal}
+        yield _family(table.CLIENTS, {(reason,): count for reason, count in refused.items()})
         operations: dict[tuple[str, ...], float] = {
             (str(action), "done" if done else "failed"): float(count)
             for (action, done), count in self._probe.operations().items()
@@ -161,6 +167,8 @@ def _situation(situation: Situation) -> Iterator[Family]:
         {(fleet.name,): sum(len(host.routes) for host in fleet.virtual_hosts) for fleet in build.model.fleets},
     )
     yield _family(table.RELAYS, _relays(situation))
+    for metric, values in certificates(situation):
+        yield _family(metric, values)
 
 
 def _relays(situation: Situation) -> Values:

@@ -102,6 +102,31 @@ ACCEPTED = Metric(
 REFUSED = Metric(
     name="responses_refused", form=Form.COUNTER, doc="Responses that a proxy has refused.", labels=("type",)
 )
+CLIENTS = Metric(
+    name="clients_refused",
+    form=Form.COUNTER,
+    doc="Clients that were refused: by the TLS handshake (no, an expired or a foreign certificate, no TLS, or others), "
+    "or on a stream (forbidden: another fleet's certificate; protocol; limit).",
+    labels=("reason",),
+)
+CERTIFICATES = Metric(
+    name="certificates",
+    form=Form.GAUGE,
+    doc="Certificates by state; held: in use although a newer one is bad; missing: a host waits for one.",
+    labels=("state",),
+)
+CERTIFICATE_START = Metric(
+    name="certificate_start_timestamp_seconds",
+    form=Form.GAUGE,
+    doc="When a certificate that is in use began to be valid.",
+    labels=("certificate", "source", "role"),
+)
+CERTIFICATE_EXPIRY = Metric(
+    name="certificate_expiry_timestamp_seconds",
+    form=Form.GAUGE,
+    doc="When a certificate that is in use ends; of a bundle of authorities the last. Of the 1000 that end first.",
+    labels=("certificate", "source", "role"),
+)
 OPERATIONS = Metric(
     name="network_operations",
     form=Form.COUNTER,
@@ -138,6 +163,10 @@ TABLE = (
     BYTES,
     ACCEPTED,
     REFUSED,
+    CLIENTS,
+    CERTIFICATES,
+    CERTIFICATE_START,
+    CERTIFICATE_EXPIRY,
     OPERATIONS,
     STEPS,
     RELAYS,

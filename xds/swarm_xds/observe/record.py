@@ -8,12 +8,14 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from swarm_xds.certs.stock import Stock
 from swarm_xds.observe.changes import Change, Changes, Phase
 from swarm_xds.observe.difference import Difference, differences
 from swarm_xds.observe.members import Member, Members, Refusal, Standing
 from swarm_xds.pipeline import Build
 from swarm_xds.problem import Problem
 from swarm_xds.server import Peer, SilentObserver
+from swarm_xds.server import Refusal as TurnedAway
 from swarm_xds.server.subscription import Ack, Nack, Response
 from swarm_xds.snapshot import Snapshots
 from swarm_xds.swarm import SwarmState
@@ -27,6 +29,7 @@ class Situation:
     build: Build
     cause: str
     at: float
+    stock: tuple[Stock, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,13 +88,14 @@ Event = Published | Answered | Acknowledged | Joined | Left | Refused
 
 @dataclass(slots=True)
 class Totals:
-    """Counts since the start, by type URL but the first."""
+    """Counts since the start, by type URL but the first and the last."""
 
     readings: int = 0
     sent: Counter[str] = field(default_factory=Counter)
     sent_bytes: Counter[str] = field(default_factory=Counter)
     accepted: Counter[str] = field(default_factory=Counter)
     refused: Counter[str] = field(default_factory=Counter)
+    clients: Counter[TurnedAway] = field(default_factory=Counter)
 
 
 class Record(SilentObserver):
@@ -157,6 +161,7 @@ class Record(SilentObserver):
         resources: Mapping[str, int],
         seconds: float,
         noticed: float | None = None,
+        stock: tuple[Stock, ...] = (),
     ) -> None:
         """Take what one reading led to.
 
@@ -167,11 +172,12 @@ class Record(SilentObserver):
             resources: How many resources of each type have changed.
             seconds: How long the build took.
             noticed: When the source noticed, on ``clock``; None for now.
+            stock: The certificates that there are.
         """
         now, before, after = self._clock(), self._snapshots, build.snapshots
         wall = self._wall()
         self.totals.readings += 1
-        self.situation = Situation(state=state, build=build, cause=cause, at=wall)
+        self.situation = Situation(state=state, build=build, cause=cause, at=wall, stock=stock)
         self._snapshots = after
         self._members.intend(after, wall)
         found = tuple(problem for problem in build.problems if problem not in self._problems)
@@ -240,6 +246,10 @@ class Record(SilentObserver):
         if refusal is not None:
             fleet = self._members.fleet(peer)
             self._tell(Refused(fleet=fleet, node=peer.node, type_url=type_url, refusal=refusal))
+
+    def refused(self, peer: Peer, refusal: TurnedAway, reason: str) -> None:  # noqa: ARG002 - the protocol has them
+        """Note a client that was turned away."""
+        self.totals.clients[refusal] += 1
 
     def settled(self, peer: Peer, version: str) -> None:
         """Note that a client has answered all of a snapshot."""

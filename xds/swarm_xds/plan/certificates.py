@@ -5,7 +5,7 @@ TLS and has none of these is refused: never plain text, never another host's cer
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from swarm_xds.certs import choose
 from swarm_xds.certs.choose import Authorities
@@ -59,10 +59,10 @@ def _outcome(host: str, instead: Certificate | None) -> str:
     return f'"{instead.name}" is served for {host} instead'
 
 
-def authorities(certificates: Certificates, stack: str, name: str, last: bytes | None) -> tuple[bytes | None, str]:
+def authorities(certificates: Certificates, stack: str, name: str, last: bytes | None) -> Authorities:
     """Return the bundle that a label names or else the last good one, and what is wrong with what it names."""
-    found: Authorities = choose.authorities(certificates, full_name(certificates, stack, name))
-    return (found.pem, found.reason) if found.pem is not None else (last, found.reason)
+    found = choose.authorities(certificates, full_name(certificates, stack, name))
+    return found if found.pem is not None or last in found.ended else replace(found, pem=last)
 
 
 def full_name(certificates: Certificates, stack: str, name: str) -> str:

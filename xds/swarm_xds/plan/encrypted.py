@@ -9,6 +9,7 @@ from dataclasses import replace
 from functools import partial
 
 from swarm_xds.certs import choose
+from swarm_xds.certs.choose import Authorities
 from swarm_xds.certs.values import Certificates, Challenge
 from swarm_xds.labels import ANY_HOST, BackendTlsIntent
 from swarm_xds.memo import Memo
@@ -91,10 +92,13 @@ def _host(
     asking = Asking(host=host, claims=settled.claims, last=last.certificate if last is not None else None)
     found, problems = certificate(asking, certificates)
     clients, told = _clients(settled, certificates, last.client_ca if last is not None else None)
+    open_to_clients = settled.client_ca is None or clients is not None
+    reasons = [each.reason for each in (problems if open_to_clients else told) if each.kind is not Kind.CONFLICT]
     tls = ServerTls(
-        certificate=found if settled.client_ca is None or clients is not None else None,
+        certificate=found if open_to_clients else None,
         min_version=None if settled.min_version is None else TlsVersion(settled.min_version.value),
         client_ca=clients,
+        reason=next(iter(reasons), ""),
     )
     return SecureHost(virtual_host=settled.virtual_host, tls=tls), (*problems, *told)
 
@@ -106,22 +110,17 @@ def _clients(
     claim = settled.client_ca
     if claim is None:
         return None, ()
-    found, reason = authorities(certificates, claim.stack, claim.tls.client_ca, last)
-    if not reason:
-        return found, ()
-    host = settled.virtual_host.host
-    outcome = "the last good ones stay" if found is not None else f"all TLS handshakes for {host} are refused"
+    found = authorities(certificates, claim.stack, claim.tls.client_ca, last)
     problem = Problem(
         severity=Severity.ERROR,
         kind=Kind.BAD_CERTIFICATE,
         service=claim.service,
         label=claim.tls.client_ca_label,
         value=claim.tls.client_ca,
-        reason=f"{reason}: {outcome}",
-        cure="mend the file or secret, or name another one",
+        reason=f"all TLS handshakes for {settled.virtual_host.host} are refused",
         source=claim.source,
     )
-    return found, (problem,)
+    return found.pem, _of_bundle(found, problem)
 
 
 def trusting(
@@ -129,23 +128,31 @@ def trusting(
 ) -> tuple[Backend, tuple[Problem, ...]]:
     """Return a backend that trusts the authorities that the label names, or the last good ones; else without tasks."""
     last = next((each.tls for each in before.backends if each.name == backend.name), None)
-    found, reason = authorities(certificates, service.stack, asked.ca, last.authorities if last is not None else None)
-    if backend.tls is not None and found is not None:
-        backend = replace(backend, tls=replace(backend.tls, authorities=found))
-    if not reason:
-        return backend, ()
-    outcome = "the last good ones stay"
-    if found is None:
-        outcome = "the tasks cannot be verified, and requests are answered 503"
+    found = authorities(certificates, service.stack, asked.ca, last.authorities if last is not None else None)
+    if found.pem is None:
         backend = replace(backend, endpoints=(), by_name=False)
+    elif backend.tls is not None:
+        backend = replace(backend, tls=replace(backend.tls, authorities=found.pem))
     problem = Problem(
         severity=Severity.ERROR,
         kind=Kind.BAD_CERTIFICATE,
         service=service.name,
         label=asked.ca_label,
         value=asked.ca,
-        reason=f"{reason}: {outcome}",
-        cure="mend the file or secret, or name another one",
+        reason="the tasks cannot be verified, and requests are answered 503",
         source=service.source,
     )
-    return backend, (problem,)
+    return backend, _of_bundle(found, problem)
+
+
+def _of_bundle(found: Authorities, without: Problem) -> tuple[Problem, ...]:
+    """Return what is wrong with a bundle; ``without`` says what there being none comes to."""
+    problems = []
+    if found.reason:
+        outcome = without.reason if found.pem is None else "the last good ones stay"
+        cure = "mend the file or secret, or name another one"
+        problems.append(replace(without, reason=f"{found.reason}: {outcome}", cure=cure))
+    if found.remark:
+        cure = "take what has expired out, and add what follows it"
+        problems.append(replace(without, severity=Severity.WARNING, reason=found.remark, cure=cure))
+    return tuple(problems)

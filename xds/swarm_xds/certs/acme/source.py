@@ -23,6 +23,7 @@ from swarm_xds.certs.acme.pacing import Attempts
 from swarm_xds.certs.acme.state import Folder, State, StateError
 from swarm_xds.certs.base import CertificatesReading
 from swarm_xds.certs.directory import CertificateDirectory, looks
+from swarm_xds.certs.stock import Origin, Stock
 from swarm_xds.certs.values import Certificates, Chain, Material
 from swarm_xds.problem import Kind, Problem, Severity, ordered, shown
 
@@ -33,6 +34,7 @@ _log = structlog.get_logger(__name__)
 _BUSY, _BROKEN, _LOOK = 5.0, 60.0, 3_600.0
 _RETRY_SECONDS = 1.0
 _MAX_NAME = 253
+_ORDERED = "it is being ordered"
 
 
 class AcmeSource:
@@ -184,7 +186,24 @@ class AcmeSource:
         if last is not None and (last.certificates, last.problems) == (reading.certificates, reading.problems):
             return None
         self._last = reading
-        return reading
+        return replace(reading, stock=self._stock(self._certificates))
+
+    def _stock(self, read: CertificatesReading) -> tuple[Stock, ...]:
+        """Return what there is and what is waited for, by host, with what is in the way."""
+        try:
+            failed = {host: each.reason for host, each in self._folder.state().hosts.items() if each.reason}
+        except StateError as error:
+            failed = dict.fromkeys(self._wanted, str(error))
+        failed |= {host: obstacle for host in self._wanted if (obstacle := _obstacle(host))}
+        there = {each.material.name.removesuffix(".pem"): each for each in read.stock}
+        waiting = (Material(name=host, reason=failed.get(host, _ORDERED)) for host in self._wanted - there.keys())
+        return (
+            *(
+                replace(each, origin=Origin.ACME, kept=each.kept or failed.get(host, ""))
+                for host, each in sorted(there.items())
+            ),
+            *(Stock(origin=Origin.ACME, material=each) for each in sorted(waiting, key=lambda each: each.name)),
+        )
 
     def _problems(self, certificates: Certificates) -> list[Problem]:
         if self._wanted and not self._options.terms_agreed:

@@ -13,7 +13,7 @@ import grpc
 import typer
 from google.protobuf.json_format import MessageToJson
 
-from swarm_xds.cli.ask import tables
+from swarm_xds.cli.ask import certificates, tables
 from swarm_xds.cli.ask.client import SECONDS, Address, Context, connect
 from swarm_xds.cli.ask.show import Output, Style, line, show
 from swarm_xds.cli.output import wrong_use
@@ -66,6 +66,33 @@ def nodes(fleet: Fleet = "", output: Output = Style.TABLE, context: Context = ""
         answer = debug.ListNodes(pb.ListNodesRequest(fleet=fleet), timeout=SECONDS)
     show(answer, output, tables.nodes(answer.nodes, time.time()))
     _exit(wrong=any(each.standing == pb.STANDING_REFUSED for each in answer.nodes))
+
+
+def certs(
+    expiring: Annotated[
+        int | None,
+        typer.Option("--expiring", min=0, help="Only those that end within so many days.", show_default="all"),
+    ] = None,
+    output: Output = Style.TABLE,
+    context: Context = "",
+    address: Address = "",
+) -> None:
+    """Print every certificate: who uses it, when it ends, and why it is not served. Private keys are never shown.
+
+    Exit status 1 if one that is used has expired, or ends within the days of --expiring, or if a host waits for one.
+    """
+    with connect(context, address) as debug:
+        answer = debug.ListCertificates(pb.ListCertificatesRequest(), timeout=SECONDS)
+    now = time.time()
+    if expiring is not None:
+        ending = [each for each in answer.certificates if certificates.ends_within(each, expiring, now)]
+        answer = pb.ListCertificatesResponse(certificates=ending)
+    show(answer, output, certificates.table(answer.certificates, now))
+    _exit(
+        wrong=any(
+            certificates.ends_within(each, expiring or 0, now) for each in certificates.needed(answer.certificates)
+        )
+    )
 
 
 def networks(output: Style, context: str, address: str) -> None:
@@ -172,6 +199,7 @@ COMMANDS: dict[Callable[..., None], str] = {
     nodes: "swarm-xds nodes\n\nswarm-xds nodes --context staging",
     explain: "swarm-xds explain app.example.org/path\n\nswarm-xds explain http://app.example.org --method POST",
     diff: "swarm-xds diff\n\nswarm-xds diff --node edge-node1",
+    certs: "swarm-xds certs\n\nswarm-xds certs --expiring 14 --output json",
     watch: "swarm-xds watch\n\nswarm-xds watch --last 20 --output json",
     snapshot: "swarm-xds snapshot\n\nswarm-xds snapshot --type cluster --output yaml",
 }

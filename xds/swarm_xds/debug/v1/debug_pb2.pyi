@@ -255,6 +255,80 @@ class NetworkStep(_message.Message):
     waits_for: str
     def __init__(self, action: _Optional[str] = ..., name: _Optional[str] = ..., network: _Optional[str] = ..., fleet: _Optional[str] = ..., reason: _Optional[str] = ..., waits_for: _Optional[str] = ...) -> None: ...
 
+class ListCertificatesRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ListCertificatesResponse(_message.Message):
+    __slots__ = ("certificates",)
+    CERTIFICATES_FIELD_NUMBER: _ClassVar[int]
+    certificates: _containers.RepeatedCompositeFieldContainer[Certificate]
+    def __init__(self, certificates: _Optional[_Iterable[_Union[Certificate, _Mapping]]] = ...) -> None: ...
+
+class Certificate(_message.Message):
+    __slots__ = ("name", "role", "state", "reason", "source", "stack", "names", "subject", "issuer", "not_before", "not_after", "fingerprint", "key_type", "uses")
+    class Role(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        ROLE_UNSPECIFIED: _ClassVar[Certificate.Role]
+        ROLE_SERVER: _ClassVar[Certificate.Role]
+        ROLE_AUTHORITY: _ClassVar[Certificate.Role]
+    ROLE_UNSPECIFIED: Certificate.Role
+    ROLE_SERVER: Certificate.Role
+    ROLE_AUTHORITY: Certificate.Role
+    class State(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        STATE_UNSPECIFIED: _ClassVar[Certificate.State]
+        STATE_SERVED: _ClassVar[Certificate.State]
+        STATE_HELD: _ClassVar[Certificate.State]
+        STATE_UNUSED: _ClassVar[Certificate.State]
+        STATE_UNUSABLE: _ClassVar[Certificate.State]
+        STATE_MISSING: _ClassVar[Certificate.State]
+    STATE_UNSPECIFIED: Certificate.State
+    STATE_SERVED: Certificate.State
+    STATE_HELD: Certificate.State
+    STATE_UNUSED: Certificate.State
+    STATE_UNUSABLE: Certificate.State
+    STATE_MISSING: Certificate.State
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    ROLE_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    STACK_FIELD_NUMBER: _ClassVar[int]
+    NAMES_FIELD_NUMBER: _ClassVar[int]
+    SUBJECT_FIELD_NUMBER: _ClassVar[int]
+    ISSUER_FIELD_NUMBER: _ClassVar[int]
+    NOT_BEFORE_FIELD_NUMBER: _ClassVar[int]
+    NOT_AFTER_FIELD_NUMBER: _ClassVar[int]
+    FINGERPRINT_FIELD_NUMBER: _ClassVar[int]
+    KEY_TYPE_FIELD_NUMBER: _ClassVar[int]
+    USES_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    role: Certificate.Role
+    state: Certificate.State
+    reason: str
+    source: str
+    stack: str
+    names: _containers.RepeatedScalarFieldContainer[str]
+    subject: str
+    issuer: str
+    not_before: _timestamp_pb2.Timestamp
+    not_after: _timestamp_pb2.Timestamp
+    fingerprint: str
+    key_type: str
+    uses: _containers.RepeatedCompositeFieldContainer[CertificateUse]
+    def __init__(self, name: _Optional[str] = ..., role: _Optional[_Union[Certificate.Role, str]] = ..., state: _Optional[_Union[Certificate.State, str]] = ..., reason: _Optional[str] = ..., source: _Optional[str] = ..., stack: _Optional[str] = ..., names: _Optional[_Iterable[str]] = ..., subject: _Optional[str] = ..., issuer: _Optional[str] = ..., not_before: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., not_after: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., fingerprint: _Optional[str] = ..., key_type: _Optional[str] = ..., uses: _Optional[_Iterable[_Union[CertificateUse, _Mapping]]] = ...) -> None: ...
+
+class CertificateUse(_message.Message):
+    __slots__ = ("fleet", "host", "services")
+    FLEET_FIELD_NUMBER: _ClassVar[int]
+    HOST_FIELD_NUMBER: _ClassVar[int]
+    SERVICES_FIELD_NUMBER: _ClassVar[int]
+    fleet: str
+    host: str
+    services: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, fleet: _Optional[str] = ..., host: _Optional[str] = ..., services: _Optional[_Iterable[str]] = ...) -> None: ...
+
 class GetSnapshotRequest(_message.Message):
     __slots__ = ("fleet", "type_url")
     FLEET_FIELD_NUMBER: _ClassVar[int]

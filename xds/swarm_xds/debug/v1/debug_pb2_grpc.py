@@ -61,6 +61,11 @@ class DebugStub:
                 request_serializer=swarm__xds_dot_debug_dot_v1_dot_debug__pb2.ListNetworksRequest.SerializeToString,
                 response_deserializer=swarm__xds_dot_debug_dot_v1_dot_debug__pb2.ListNetworksResponse.FromString,
                 _registered_method=True)
+        self.ListCertificates = channel.unary_unary(
+                '/swarm_xds.debug.v1.Debug/ListCertificates',
+                request_serializer=swarm__xds_dot_debug_dot_v1_dot_debug__pb2.ListCertificatesRequest.SerializeToString,
+                response_deserializer=swarm__xds_dot_debug_dot_v1_dot_debug__pb2.ListCertificatesResponse.FromString,
+                _registered_method=True)
         self.GetSnapshot = channel.unary_unary(
                 '/swarm_xds.debug.v1.Debug/GetSnapshot',
                 request_serializer=swarm__xds_dot_debug_dot_v1_dot_debug__pb2.GetSnapshotRequest.SerializeToString,
@@ -123,6 +128,13 @@ class DebugServicer:
 
     def ListNetworks(self, request, context):
         """How fleets reach networks, the relays that this takes, and the writes that wait.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListCertificates(self, request, context):
+        """All certificates that there are, and the hosts that wait for one. No private key is among it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -191,6 +203,11 @@ def add_DebugServicer_to_server(servicer, server):
                     servicer.ListNetworks,
                     request_deserializer=swarm__xds_dot_debug_dot_v1_dot_debug__pb2.ListNetworksRequest.FromString,
                     response_serializer=swarm__xds_dot_debug_dot_v1_dot_debug__pb2.ListNetworksResponse.SerializeToString,
+            ),
+            'ListCertificates': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListCertificates,
+                    request_deserializer=swarm__xds_dot_debug_dot_v1_dot_debug__pb2.ListCertificatesRequest.FromString,
+                    response_serializer=swarm__xds_dot_debug_dot_v1_dot_debug__pb2.ListCertificatesResponse.SerializeToString,
             ),
             'GetSnapshot': grpc.unary_unary_rpc_method_handler(
                     servicer.GetSnapshot,
@@ -355,6 +372,33 @@ class Debug:
             '/swarm_xds.debug.v1.Debug/ListNetworks',
             swarm__xds_dot_debug_dot_v1_dot_debug__pb2.ListNetworksRequest.SerializeToString,
             swarm__xds_dot_debug_dot_v1_dot_debug__pb2.ListNetworksResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListCertificates(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/swarm_xds.debug.v1.Debug/ListCertificates',
+            swarm__xds_dot_debug_dot_v1_dot_debug__pb2.ListCertificatesRequest.SerializeToString,
+            swarm__xds_dot_debug_dot_v1_dot_debug__pb2.ListCertificatesResponse.FromString,
             options,
             channel_credentials,
             insecure,
