@@ -42,12 +42,14 @@ class OrderError(Exception):
 
     Attributes:
         rest: Seconds that the authority wants not to hear of us, for any host; 0 if it did not say so.
+        account: The account's URI; empty if there is none.
     """
 
-    def __init__(self, reason: str, rest: float = 0) -> None:
+    def __init__(self, reason: str, rest: float, account: str) -> None:
         super().__init__(reason)
         self.reason = reason
         self.rest = rest
+        self.account = account
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,21 +92,21 @@ def order(
     network.session.hooks["response"].append(lambda response, *_, **__: _note(response, rests))
     try:
         authority = client.ClientV2(client.ClientV2.get_directory(options.directory, network), network)
-        uri = _log_in(authority, options, account)
+        account = _log_in(authority, options, account)
         try:
             content = _order(authority, host, types, show)
         except messages.Error as error:
-            if error.code != _NO_ACCOUNT or not account:
+            if error.code != _NO_ACCOUNT:
                 raise
-            authority.net.account = None
-            uri = _log_in(authority, options, "")
+            authority.net.account, account = None, ""
+            account = _log_in(authority, options, "")
             content = _order(authority, host, types, show)
     # Whatever an authority answers, and the library makes of it, is the failure of one order.
     except Exception as error:
-        raise OrderError(_reason(error), max(rests, default=0)) from None
+        raise OrderError(_reason(error), max(rests, default=0), account) from None
     finally:
         network.session.close()
-    return Ordered(content=content, account=uri)
+    return Ordered(content=content, account=account)
 
 
 def _log_in(authority: client.ClientV2, options: AcmeOptions, account: str) -> str:

@@ -190,7 +190,7 @@ class AcmeSource:
             done: Ordered = await _in_thread(work)
         except OrderError as error:
             attempts = pacing.failed(attempts, host, self._clock(), error.reason)
-            account = pacing.paused(account, self._clock(), error.rest, error.reason)
+            account = pacing.paused(replace(account, uri=error.account), self._clock(), error.rest, error.reason)
             _log.warning(
                 "acme.failed",
                 host=host,
