@@ -3,7 +3,7 @@
 import asyncio
 import socket
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -14,7 +14,9 @@ from support.pebble import Pebble
 from support.tls_client import ask_plain
 from support.tls_tasks import Task
 from support.tls_world import tls_world
-from swarm_xds.certs.acme import AcmeOptions
+from swarm_xds.certs.acme import AcmeOptions, AcmeSource, ChallengeType
+from swarm_xds.certs.acme.state import Folder
+from swarm_xds.certs.acme.tls_alpn import answer
 
 pytestmark = pytest.mark.envoy
 
@@ -61,20 +63,84 @@ async def test_a_certificate_is_ordered_and_served(envoy_binary: Path, tmp_path:
         )
         async with world_of as world:
             assert ask_plain(pebble.http_port, "app.example.org").status == 308
-            context = ssl.create_default_context()
-            context.check_hostname = False
-            context.verify_mode = ssl.CERT_NONE
-            served: x509.Certificate | None = None
-            async with asyncio.timeout(60):
-                while served is None:
-                    await asyncio.sleep(0.1)
-                    served = await asyncio.to_thread(_served, world.settings.https_port, context)
+            served = await _until(world.settings.https_port, lambda found: found is not None)
+            assert served is not None
             assert "Pebble" in served.issuer.rfc4514_string(), pebble.log
             assert not world.published[-1].build.problems
             assert ask_plain(pebble.http_port, "app.example.org").status == 308
     assert {path.name for path in (tmp_path / "acme").rglob("*.pem") if "example" in path.name} == {
         "app.example.org.pem"
     }
+
+
+async def test_port_443_is_enough(envoy_binary: Path, tmp_path: Path, pebble: Pebble) -> None:
+    """The replica that has the proxy is not the one that orders; answers are for those who ask for them only."""
+    folder = tmp_path / "world"
+    folder.mkdir()
+    acme = AcmeOptions(
+        folder=tmp_path / "acme",
+        terms_agreed=True,
+        directory=pebble.directory,
+        ca=pebble.ca,
+        challenges=(ChallengeType.TLS_ALPN_01,),
+        settle=1.0,
+    )
+    with Task("a", tmp_path) as task:
+        world_of = tls_world(
+            envoy_binary,
+            folder,
+            CA,
+            STACK,
+            {"given.pem": CA.issue("given.example.net").pair},
+            https_port=pebble.tls_port,
+            acme=acme,
+            orders=False,
+            environ={"TASK": task.address},
+        )
+        async with world_of as world:
+            other = AcmeSource(acme)
+            other.want(["app.example.org"])
+            ordering = asyncio.create_task(other.run())
+            try:
+                issued = await _until(pebble.tls_port, lambda found: found is not None)
+            finally:
+                ordering.cancel()
+                await asyncio.gather(ordering, return_exceptions=True)
+            assert issued is not None
+            assert "Pebble" in issued.issuer.rfc4514_string()
+            assert pebble.log.count("/order-plz -> calling") == 1
+            # As while it is renewed.
+            state, digest = Folder(acme.folder), bytes(32)
+            pem = answer("app.example.org", digest).decode()
+            published = await world.change(
+                lambda: state.save_challenge("app.example.org", ChallengeType.TLS_ALPN_01, "t" * 43, pem)
+            )
+            assert not published.build.problems
+            shown = await _until(pebble.tls_port, lambda found: found != issued, "acme-tls/1")
+            assert shown == x509.load_pem_x509_certificate(pem.encode())
+            assert await asyncio.to_thread(_served, pebble.tls_port, _context("h2")) == issued
+            given = world.client().handshake("given.example.net", alpn=("acme-tls/1", "h2"))
+            assert (given.alpn, given.certificate.issuer) == ("h2", CA.certificate.subject)
+            await world.change(state.clear_challenges)
+            assert await _until(pebble.tls_port, lambda found: found == issued, "acme-tls/1")
+
+
+async def _until(
+    port: int, holds: Callable[[x509.Certificate | None], bool], alpn: str = "h2"
+) -> x509.Certificate | None:
+    """Return the certificate of the host as soon as something holds of it; None while it is refused."""
+    async with asyncio.timeout(60):
+        while not holds(found := await asyncio.to_thread(_served, port, _context(alpn))):
+            await asyncio.sleep(0.1)
+    return found
+
+
+def _context(alpn: str) -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    context.set_alpn_protocols([alpn])
+    return context
 
 
 def _served(port: int, context: ssl.SSLContext) -> x509.Certificate | None:

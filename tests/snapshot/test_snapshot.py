@@ -9,7 +9,7 @@ import pytest
 from support.certificates import authority
 from swarm_xds.certs.check import read
 from swarm_xds.certs.hold import Held, hold
-from swarm_xds.certs.values import Certificate
+from swarm_xds.certs.values import Certificate, TlsChallenge
 from swarm_xds.memo import Memo
 from swarm_xds.model import (
     Backend,
@@ -199,3 +199,14 @@ def test_an_unknown_fleet_gets_the_empty_snapshot_and_no_name_the_default_one() 
 def test_versions_have_a_memory_of_names_too() -> None:
     """The names and versions of a set are told apart, however they are put together."""
     assert Resources([Resource("a", b"", "bc")]).version != Resources([Resource("ab", b"", "c")]).version
+
+
+def test_a_fleet_without_a_host_over_tls_answers_an_authority() -> None:
+    """The listener comes up for it, and names no routes."""
+    challenge = TlsChallenge(host="a", certificate=certificate("a"))
+    whole = translate(replace(fleet("a"), tls_challenges=(challenge,)), replace(OPTIONS, http3=True), Memo())
+    assert [each.name for each in whole.listeners] == ["http", "https"]
+    assert [each.name for each in whole.listeners[1].filter_chains] == ["challenge/a"]
+    assert [each.name for each in whole.routes] == ["http"]
+    assert [each.name for each in whole.secrets] == ["challenge/a"]
+    snapshot(whole, Memo())

@@ -9,6 +9,7 @@ configuration has in common is left out of ``envoy.yaml``: ``common.yaml`` has i
 that have their default, so that a case shows what its labels do and nothing else.
 """
 
+import hashlib
 import re
 import tempfile
 import time
@@ -27,8 +28,9 @@ from pydantic import TypeAdapter
 
 from support.certificates import Issued, authority, issue
 from swarm_xds.certs import check
+from swarm_xds.certs.acme.tls_alpn import answer
 from swarm_xds.certs.directory import CertificateDirectory
-from swarm_xds.certs.values import Certificate, Certificates, Challenge, Material
+from swarm_xds.certs.values import Certificate, Certificates, Challenge, Material, TlsChallenge
 from swarm_xds.cli.output import plain
 from swarm_xds.memo import Memo
 from swarm_xds.model import Backend, EdgeOptions, Endpoint, Fleet, VirtualHost
@@ -40,7 +42,7 @@ from swarm_xds.swarm import FleetService, Network, SwarmState
 from swarm_xds.swarm import Secret as DockerSecret
 from swarm_xds.translate import FleetMessages, translate
 from swarm_xds.translate.cluster import cluster
-from swarm_xds.translate.https import Chain, ending_to, https_listener
+from swarm_xds.translate.https import Chain, challenging_to, ending_to, https_listener
 from swarm_xds.translate.route import https_route_configurations, virtual_host
 
 CASES = Path(__file__).parent.parent / "golden"
@@ -93,7 +95,8 @@ def certificates(case: Path) -> Certificates:
     if "docker" in given:
         secrets = _handed_over(case, given["docker"], ca)
     challenges = tuple(Challenge(**each) for each in given.get("challenges", ()))
-    known = Certificates(materials=secrets.materials, challenges=challenges)
+    shaken = tuple(_handshake(host) for host in given.get("tls_challenges", ()))
+    known = Certificates(materials=secrets.materials, challenges=challenges, tls_challenges=shaken)
     return known.with_more(_read(given.get("directory", {}), ca))
 
 
@@ -124,6 +127,13 @@ def _contents(files: dict[str, dict[str, Any]], ca: Issued) -> dict[str, bytes]:
         elif "text" in content:
             contents[file] = content["text"].encode()
     return contents
+
+
+def _handshake(host: str) -> TlsChallenge:
+    material = check.read(host, answer(host, hashlib.sha256(host.encode()).digest())).material
+    assert material.chain is not None
+    assert material.key is not None
+    return TlsChallenge(host=host, certificate=Certificate(name="answer", chain=material.chain, key=material.key))
 
 
 def _read(files: dict[str, dict[str, Any]], ca: Issued) -> Certificates:
@@ -217,6 +227,7 @@ def common() -> str:
             "https_listener": plain(https_listener((), (), OPTIONS)),
             "https_route_configuration": plain(https_route_configurations((), (), OPTIONS)[0]),
             "https_chain": plain(_CHAIN(Chain("app.example.org"))),
+            "challenge_chain": plain(_CHALLENGE("app.example.org")),
             "refusing_chain": plain(https_listener(("*.example.org",), (), OPTIONS).filter_chains[0]),
             "cluster": plain(_CLUSTER),
             "cluster_by_name": _less(plain(_CLUSTER_BY_NAME), plain(_CLUSTER)),
@@ -226,6 +237,7 @@ def common() -> str:
 
 _HOST = virtual_host(VirtualHost(host="", routes=()), OPTIONS)
 _CHAIN = ending_to(OPTIONS)
+_CHALLENGE = challenging_to(OPTIONS)
 _ELSEWHERE = "(elsewhere)"
 _CLUSTER = cluster(Backend(name="", service=""), OPTIONS)
 _NAMED = Backend(name="", service="", endpoints=(Endpoint("app.internal", 80),), by_name=True)
@@ -264,6 +276,8 @@ def _chain(chain: dict[str, Any], common: Callable[[Chain], FilterChain]) -> dic
     """Return what a chain has beside what it has in common with the other ones of its kind."""
     if chain["name"] == "(refused)":
         return {"refused": chain["filter_chain_match"]["server_names"]}
+    if chain["name"].startswith("challenge/"):
+        return _less(chain, plain(_CHALLENGE(chain["name"].removeprefix("challenge/"))))
     if "transport_socket" not in chain:
         return {key: value for key, value in chain.items() if key != "name"}
     return {
@@ -293,6 +307,7 @@ def _secret(secret: Secret, known: Certificates) -> str:
     everything: Iterable[Certificate | None] = (*known.certificates, known.default)
     names = {each.chain.pem: each.name for each in everything if each is not None}
     names |= {each.chain.pem: each.name for each in known.materials if each.chain is not None}
+    names |= {each.certificate.chain.pem: each.certificate.name for each in known.tls_challenges}
     authorities = {each.authorities: each.name for each in known.materials if each.authorities is not None}
     if secret.HasField("tls_certificate"):
         assert secret.tls_certificate.private_key.inline_bytes.startswith(b"-----BEGIN PRIVATE KEY-----")

@@ -16,7 +16,7 @@ from support.ports import free_port
 
 
 class Pebble:
-    """An authority that looks for challenges at ``http_port`` of this machine.
+    """An authority that looks for challenges at ``http_port`` and ``tls_port`` of this machine.
 
     Attributes:
         directory: Its directory URL.
@@ -26,11 +26,11 @@ class Pebble:
     def __init__(self, folder: Path) -> None:
         binaries = [shutil.which(name) for name in ("pebble", "pebble-challtestsrv")]
         assert all(binaries), "no pebble: apt-get install pebble (debian-packages.txt)"
-        self.http_port = free_port()
+        self.http_port, self.tls_port = free_port(), free_port()
         self._folder = folder
         self._processes: list[subprocess.Popen[bytes]] = []
         self._log: IO[bytes] = (folder / "pebble.log").open("wb")
-        ports = {name: free_port() for name in ("acme", "management", "dns", "names", "tls")}
+        ports = {name: free_port() for name in ("acme", "management", "dns", "names")}
         own = authority()
         server = own.issue("localhost")
         self.ca = folder / "pebble-ca.pem"
@@ -43,7 +43,7 @@ class Pebble:
             "certificate": str(folder / "pebble.crt"),
             "privateKey": str(folder / "pebble.key"),
             "httpPort": self.http_port,
-            "tlsPort": ports["tls"],
+            "tlsPort": self.tls_port,
         }
         (folder / "pebble.json").write_text(json.dumps({"pebble": config}), encoding="utf-8")
         self.directory = f"https://localhost:{ports['acme']}/dir"

@@ -95,7 +95,9 @@ async def tls_world(
     incremental: bool = True,
     http3: bool = False,
     http_port: int = 0,
+    https_port: int = 0,
     acme: AcmeOptions | None = None,
+    orders: bool = True,
     environ: dict[str, str] | None = None,
     more: dict[str, object] | None = None,
 ) -> AsyncIterator[TlsWorld]:
@@ -109,7 +111,7 @@ async def tls_world(
         files=(folder / "stack.yml",),
         listen="127.0.0.1:0",
         http_port=http_port or free_port(),
-        https_port=free_port(),
+        https_port=https_port or free_port(),
         http3=http3,
         certs=folder / "certs",
         **(more or {}),
@@ -126,7 +128,7 @@ async def tls_world(
     )
     port = await app.start()
     tasks = [asyncio.create_task(app.follow())]
-    if obtaining is not None:
+    if obtaining is not None and orders:
         tasks.append(asyncio.create_task(obtaining.run()))
     options = BootstrapOptions(
         node="envoy-1", fleet="default", host="127.0.0.1", port=port, admin_port=free_port(), incremental=incremental

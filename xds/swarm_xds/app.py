@@ -109,7 +109,7 @@ class App:
         self._source = source
         self._certificates = certificates
         self._secrets = secrets
-        self._want = want
+        self._want = want if settings.carries_keys else None
         self._carries_keys = settings.carries_keys
         self._manager = manager
         self._pipeline = Pipeline(settings.edge, settings.default_fleet, settings.networks, translator)

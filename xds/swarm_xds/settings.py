@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
-from swarm_xds.certs.acme.options import LETS_ENCRYPT, AcmeOptions
+from swarm_xds.certs.acme.options import LETS_ENCRYPT, AcmeOptions, ChallengeType
 from swarm_xds.certs.base import Identity
 from swarm_xds.labels import Via
 from swarm_xds.model import EdgeOptions, Tracing
@@ -122,6 +122,10 @@ class Settings(BaseModel):
         None,
         description="PEM file with whom to trust as the ACME authority's web server; none: the public authorities.",
     )
+    acme_challenge: Literal["http-01", "tls-alpn-01", "any"] = Field(
+        "http-01",
+        description="How the ACME authority sees that a host is ours: on port 80, on port 443, or either, in turn.",
+    )
     insecure_xds_secrets: bool = Field(
         default=False,
         description="Stream private keys also where xDS is not encrypted: who reaches the port, or listens, has them.",
@@ -217,6 +221,7 @@ class Settings(BaseModel):
             email=self.acme_email,
             directory=self.acme_directory,
             ca=self.acme_ca,
+            challenges=tuple(each for each in ChallengeType if self.acme_challenge in {each, "any"}),
         )
 
     @model_validator(mode="after")

@@ -101,6 +101,60 @@ def test_an_accounts_orders_are_limited_over_all_hosts() -> None:
 )
 def test_an_authority_that_wants_a_rest_has_it(seconds: float, expected: int) -> None:
     """For every host; a shorter one never ends a longer."""
-    account = pacing.paused(Account(), NOW if seconds else 0, seconds)
+    account = pacing.paused(Account(), NOW, seconds, "too many")
     assert due(None, Attempts(), account) == expected
-    assert pacing.paused(replace(account, next_at=NOW + DAY), NOW, 5).next_at == NOW + DAY
+    assert account.reason == ("too many" if seconds else "")
+    longer = Account(next_at=NOW + DAY, reason="before")
+    assert pacing.paused(longer, NOW, 5, "too many") == longer
+
+
+@pytest.mark.parametrize(
+    ("last", "failures", "expected"),
+    [
+        pytest.param("", 0, ("a", "b", "c"), id="the first is tried first"),
+        pytest.param("b", 0, ("b", "c", "a"), id="what went well stays"),
+        pytest.param("b", 1, ("c", "a", "b"), id="the next after a failure"),
+        pytest.param("c", 7, ("a", "b", "c"), id="and the first after the last"),
+        pytest.param("gone", 1, ("a", "b", "c"), id="what is not to be tried any more"),
+    ],
+)
+def test_challenges_take_turns(last: str, failures: int, expected: tuple[str, ...]) -> None:
+    """Only where one failed."""
+    assert pacing.in_turn(("a", "b", "c"), Attempts(challenge=last, failures=failures)) == expected
+
+
+def test_what_came_is_not_ordered_again_at_once() -> None:
+    """A clock that is two months ahead sees every certificate in need of renewal."""
+    attempts, _ = pacing.ordered(ISSUED, Account(), NOW)
+    old = chain(NOW - 65 * DAY, 90)
+    assert due(old) < NOW
+    assert due(old, attempts) == NOW + 9 * DAY
+    assert due(old, replace(attempts, failures=1)) < NOW
+
+
+def test_a_clock_that_was_ahead_holds_nothing_up() -> None:
+    """What was written then counts as written now."""
+    ahead = NOW + 365 * DAY
+    attempts, account = pacing.ordered(pacing.failed(ISSUED, HOST, ahead, "no"), Account(), ahead)
+    account = pacing.paused(account, ahead, 60, "busy")
+    attempts, account = pacing.plausible(attempts, NOW), pacing.plausible(account, NOW)
+    assert due(None, attempts, account) <= NOW + 1.2 * DAY
+    assert (attempts.orders, account.orders) == ((NOW,), (NOW,))
+    right = Attempts(next_at=NOW + 60, orders=(NOW - 60,))
+    assert pacing.plausible(right, NOW) == right
+
+
+def test_what_nobody_asks_for_is_forgotten_after_a_week() -> None:
+    """Limits look back a week."""
+    attempts, _ = pacing.ordered(Attempts(), Account(), NOW)
+    assert not pacing.forgotten(attempts, NOW + 7 * DAY)
+    assert pacing.forgotten(attempts, NOW + 7 * DAY + 1)
+    assert not pacing.forgotten(replace(attempts, next_at=NOW + DAY), NOW + 7 * DAY + 1)
+
+
+def test_a_lost_state_orders_nothing_anew_and_nothing_soon() -> None:
+    """Hosts have certificates, and the limits of the last hours are not known."""
+    account, tried = pacing.unknown([HOST], DIRECTORY, NOW)
+    good = chain(NOW, 90)
+    assert due(good, tried[HOST], account) > NOW + 50 * DAY
+    assert due(None, Attempts(), account) == NOW + pacing.ACCOUNT_WINDOW

@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, ClassVar
@@ -14,16 +15,23 @@ from typing import Any, ClassVar
 import pytest
 from structlog.testing import capture_logs
 
-from support.certificates import secret_lines
+from support.certificates import authority, secret_lines
 from support.pebble import Pebble
 from swarm_xds.certs import choose, files
-from swarm_xds.certs.acme import AcmeOptions, AcmeSource
+from swarm_xds.certs.acme import AcmeOptions, AcmeSource, ChallengeType
+from swarm_xds.certs.acme.order import rest_until
+from swarm_xds.certs.acme.pacing import Account, Attempts
+from swarm_xds.certs.acme.state import Folder, State
+from swarm_xds.certs.acme.tls_alpn import answer
 from swarm_xds.certs.base import CertificatesReading
+from swarm_xds.certs.parse import spki
 from swarm_xds.certs.values import Certificate, Certificates, Challenge
+from swarm_xds.certs.withhold import without_keys
 from swarm_xds.problem import Severity
 
 HOST = "a.example.org"
 SECONDS = 60
+CA = authority()
 DAY = 86_400
 
 
@@ -295,16 +303,121 @@ async def test_nothing_is_ordered_without_the_operators_word(tmp_path: Path) -> 
     assert not (options.folder / "state.json").exists()
 
 
-async def test_a_state_that_cannot_be_read_stops_orders_and_nothing_else(
-    pebble: Pebble, edge: Edge, options: AcmeOptions
-) -> None:
-    """What was tried before is not known, and limits may be near; what there is is served."""
+async def test_a_state_that_cannot_be_read_is_set_aside(pebble: Pebble, edge: Edge, options: AcmeOptions) -> None:
+    """What was ordered before is not known, so that nothing is for some hours; what there is is served as before."""
     async with running(options, HOST, edge=edge) as replica:
         await replica.until(lambda replica: replica.served() is not None)
-    before = pebble.log.count("/order-plz -> calling")
-    (options.folder / "state.json").write_text("{", encoding="utf-8")
+    orders, accounts = (pebble.log.count(f"/{each} -> calling") for each in ("order-plz", "sign-me-up"))
+    for name, content in (("state.json", '{"account": {'), ("account.pem", "-----BEGIN PRIVATE KEY-----")):
+        (options.folder / name).write_text(content, encoding="utf-8")
     async with running(options, HOST, "b.example.org", edge=edge) as replica:
-        await replica.until(lambda replica: bool(replica.reading.problems))
-        assert "nothing is ordered" in replica.reading.problems[0].reason
+        await replica.until(lambda replica: "nothing is ordered before" in str(replica.reading.problems))
+        assert "what was ordered before is not known" in str(replica.reading.problems)
         assert replica.served() is not None
-    assert pebble.log.count("/order-plz -> calling") == before
+        assert pebble.log.count("/order-plz -> calling") == orders
+        replica.ahead = 3.1 * 3_600
+        replica.source.want(["b.example.org"])
+        await replica.until(lambda replica: replica.served("b.example.org") is not None)
+    assert pebble.log.count("/order-plz -> calling") == orders + 1
+    assert pebble.log.count("/sign-me-up -> calling") == accounts + 1
+    assert {path.name for path in options.folder.glob("*.bad")} == {"state.json.bad", "account.pem.bad"}
+
+
+async def test_an_account_that_the_authority_has_lost_is_registered_anew(pebble: Pebble, options: AcmeOptions) -> None:
+    """The order goes on; a handshake that nobody answers is told by its name, with the authority's words."""
+    folder = Folder(options.folder)
+    folder.make()
+    key = spki(folder.account_key().public_key())
+    lost = Account(directory=pebble.directory, key=key, uri=pebble.directory.replace("/dir", "/my-account/none"))
+    tried = Attempts(challenge="http-01", failures=1)
+    folder.save(State(account=lost, hosts={HOST: tried}))
+    source = AcmeSource(replace(options, challenges=tuple(ChallengeType), settle=0))
+    source.want([HOST])
+    assert await source._turn() == 0
+    state = folder.state()
+    assert state.account.uri != lost.uri
+    attempts = state.hosts[HOST]
+    assert (attempts.failures, attempts.challenge) == (2, "tls-alpn-01")
+    assert attempts.reason.startswith("the authority did not get the answer (tls-alpn-01): ")
+    assert f":{pebble.tls_port} for the tls-alpn-01 challenge" in attempts.reason
+    assert folder.challenges() == Certificates()
+
+
+def certificate(host: str, *days: float) -> bytes:
+    """Return a host's certificate and its key, valid from and until some days from now."""
+    return CA.issue(host, days=days).pair
+
+
+async def test_what_is_of_no_use_any_more_leaves_the_folder(tmp_path: Path) -> None:
+    """Only by whoever holds the lock, and only of hosts that nobody asks for."""
+    options = AcmeOptions(folder=tmp_path / "acme", terms_agreed=False, directory="http://127.0.0.1:1/")
+    folder = Folder(options.folder)
+    folder.make()
+    now = int(time.time())
+    for host, until in {"gone": -8, "late": -6, "good": 20, HOST: -80}.items():
+        folder.save_certificate(host, certificate("x.example.org", -90, until))
+    folder.save_certificate("strange", b"none of ours")
+    old, recent = Attempts(orders=(now - 8 * DAY,)), Attempts(orders=(now - 6 * DAY,))
+    given = {"gone": old, "late": old, "good": old, HOST: old, "forgotten": old, "recent": recent}
+    folder.save(State(hosts=given))
+    folder.save_challenge(HOST, ChallengeType.HTTP_01, "token", "left")
+    parts = [options.folder / ".state.json.x1", folder.certificates / ".gone.pem.x1"]
+    for path in parts:
+        path.write_text("broken off", encoding="utf-8")
+    before = {path: path.stat().st_mtime_ns for path in options.folder.rglob("*")}
+    source = AcmeSource(options)
+    source.want([HOST])
+    with files.locked(options.folder):
+        assert await source._turn() == 5.0
+    after = {path: path.stat().st_mtime_ns for path in options.folder.rglob("*") if path.name != ".lock"}
+    assert after == before
+    assert await source._turn() == 3_600
+    assert folder.hosts() == (HOST, "good", "late", "strange")
+    assert set(folder.state().hosts) == {HOST, "good", "late", "recent"}
+    assert folder.challenges() == Certificates()
+    assert not [path for path in parts if path.exists()]
+
+
+async def test_a_certificate_of_tomorrow_is_waited_for(tmp_path: Path) -> None:
+    """A clock that is behind must not order again and again what it takes for not valid yet."""
+    options = AcmeOptions(folder=tmp_path / "acme", terms_agreed=True, directory="http://127.0.0.1:1/")
+    folder = Folder(options.folder)
+    folder.make()
+    folder.save_certificate(HOST, certificate(HOST, 1, 90))
+    folder.save(State(hosts={HOST: Attempts(directory=options.directory)}))
+    source = AcmeSource(options)
+    source.want([HOST])
+    assert await source._turn() == 3_600
+    assert not folder.state().hosts[HOST].orders
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        pytest.param("120", 120.0, id="seconds"),
+        pytest.param("Mon, 01 Jan 2024 12:00:30 GMT", 30.0, id="a date"),
+        pytest.param("Mon, 01 Jan 2024 11:00:00 GMT", 0.0, id="a date that has passed"),
+        pytest.param("", 60.0, id="none"),
+        pytest.param("soon", 60.0, id="neither"),
+        pytest.param("-5", 60.0, id="negative"),
+        pytest.param("Mon, 01 Jan 2024 12:00:30 -0000", 60.0, id="a date of no zone"),
+    ],
+)
+def test_retry_after(value: str, expected: float) -> None:
+    """In whichever zone this machine is."""
+    assert rest_until(value, datetime(2024, 1, 1, 12, tzinfo=UTC)) == expected
+
+
+async def test_no_handshake_shows_its_key(tmp_path: Path) -> None:
+    """Neither what is read nor what is left where keys are withheld; what is no certificate is passed over."""
+    folder = Folder(tmp_path / "acme")
+    folder.make()
+    pem = answer(HOST, bytes(32)).decode()
+    folder.save_challenge(HOST, ChallengeType.TLS_ALPN_01, "one", pem)
+    folder.save_challenge("b.example.org", ChallengeType.TLS_ALPN_01, "two", pem.partition("-----BEGIN PRIVATE")[0])
+    (folder.path / "challenges" / "three").write_text('{"host": "c.exam', encoding="utf-8")
+    read = folder.challenges()
+    assert [each.host for each in read.tls_challenges] == [HOST]
+    assert read.challenges == ()
+    assert not [line for line in secret_lines(pem) if line in repr(read)]
+    assert without_keys(read).tls_challenges == ()

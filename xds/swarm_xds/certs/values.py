@@ -159,6 +159,19 @@ class Challenge:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TlsChallenge:
+    """What an ACME authority asks a host for in a handshake, to see that it is ours (RFC 8737).
+
+    Attributes:
+        host: Whose certificate was ordered.
+        certificate: Shown to whoever offers ``acme-tls/1`` and names the host, and to nobody else.
+    """
+
+    host: str
+    certificate: Certificate
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Certificates:
     """Everything that can be served at one time.
 
@@ -167,6 +180,7 @@ class Certificates:
         certificates: For any host that they cover, from pairs in a directory and from ACME.
         default: For clients that name no host; None: their connection is closed.
         challenges: What every proxy has to answer over plain HTTP, before any redirect to HTTPS.
+        tls_challenges: What every proxy has to answer in handshakes, sorted; one for a host.
         newest: The newest of ``certificates`` by each DNS name. Made from them.
         versions: The materials that a name stands for, the newest version first. Made from them.
     """
@@ -175,6 +189,7 @@ class Certificates:
     certificates: tuple[Certificate, ...] = ()
     default: Certificate | None = None
     challenges: tuple[Challenge, ...] = ()
+    tls_challenges: tuple[TlsChallenge, ...] = ()
     newest: Mapping[str, Certificate] = field(init=False, repr=False, compare=False)
     versions: Mapping[str, tuple[Material, ...]] = field(init=False, repr=False, compare=False)
 
@@ -183,8 +198,9 @@ class Certificates:
         object.__setattr__(self, "versions", _versions(self.materials))
 
     def with_more(self, other: "Certificates") -> "Certificates":
-        """Return both together; of two materials with one name, and of two defaults, this one's holds."""
+        """Return both together; of two of one name or host, and of two defaults, this one's holds."""
         known = {material.name: material for material in (*other.materials, *self.materials)}
+        shown = {each.host: each for each in (*other.tls_challenges, *self.tls_challenges)}
         return Certificates(
             materials=tuple(known[name] for name in sorted(known)),
             certificates=tuple(
@@ -192,6 +208,7 @@ class Certificates:
             ),
             default=self.default or other.default,
             challenges=tuple(sorted({*self.challenges, *other.challenges})),
+            tls_challenges=tuple(shown[host] for host in sorted(shown)),
         )
 
 

@@ -22,6 +22,7 @@ def without_keys(certificates: Certificates) -> Certificates:
         certificates,
         certificates=(),
         default=None,
+        tls_challenges=(),
         materials=tuple(
             replace(each, key=None, reason=_REASON) if each.chain is not None or each.key is not None else each
             for each in certificates.materials

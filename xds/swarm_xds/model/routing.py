@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from swarm_xds.certs.values import Certificate, Challenge
+from swarm_xds.certs.values import Certificate, Challenge, TlsChallenge
 from swarm_xds.model.tls import ServerTls, UpstreamTls
 
 #: TCP port of a relay's listener.
@@ -187,6 +187,7 @@ class Fleet:
         passthroughs: Sorted by host; none is a secure host too.
         default_certificate: For clients that name no host, or one that nobody claims.
         uncertified: Hosts that ask for TLS and name no certificate, sorted; a wildcard is none of them.
+        tls_challenges: What an ACME authority is answered in handshakes, sorted by host; its connections lead nowhere.
     """
 
     name: str
@@ -196,6 +197,7 @@ class Fleet:
     passthroughs: tuple[Passthrough, ...] = ()
     default_certificate: Certificate | None = None
     uncertified: tuple[str, ...] = ()
+    tls_challenges: tuple[TlsChallenge, ...] = ()
 
     @property
     def default(self) -> Certificate | None:

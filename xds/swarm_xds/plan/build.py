@@ -10,7 +10,7 @@ from swarm_xds.labels import BackendTlsIntent, ServiceIntent
 from swarm_xds.memo import Memo
 from swarm_xds.model import Backend, Fleet, Forward, RoutingModel
 from swarm_xds.plan.claims import Claim, Entry, virtual_host
-from swarm_xds.plan.encrypted import challenged, encrypted_hosts, trusting, uncertified
+from swarm_xds.plan.encrypted import challenged, challenged_in_tls, encrypted_hosts, trusting, uncertified
 from swarm_xds.plan.offer import Offer, offer
 from swarm_xds.plan.reach import Surroundings
 from swarm_xds.problem import Problem
@@ -131,6 +131,8 @@ def _fleet(gathered: _Gathered, certificates: Certificates, before: Fleet, memo:
         secure_hosts=secure,
         passthroughs=passing,
         default_certificate=certificates.default,
-        uncertified=uncertified(gathered.claims[Entry.SECURE]),
+        uncertified=uncertified(gathered.claims[Entry.SECURE], passing),
     )
+    if certificates.tls_challenges:
+        fleet = challenged_in_tls(fleet, certificates.tls_challenges)
     return fleet, [*problems, *told, *(problem for _, conflicts in plain for problem in conflicts)]

@@ -10,7 +10,7 @@ from functools import partial
 
 from swarm_xds.certs import choose
 from swarm_xds.certs.choose import Authorities
-from swarm_xds.certs.values import Certificates, Challenge
+from swarm_xds.certs.values import Certificates, Challenge, TlsChallenge
 from swarm_xds.labels import ANY_HOST, BackendTlsIntent
 from swarm_xds.memo import Memo
 from swarm_xds.model import Backend, Fleet, Passthrough, SecureHost, ServerTls, TlsVersion, VirtualHost
@@ -48,12 +48,14 @@ def encrypted_hosts(
     return tuple(host for host, _ in hosts), tuple(each for each, _ in through), problems
 
 
-def uncertified(secure: Mapping[str, list[Claim]]) -> tuple[str, ...]:
-    """Return the hosts that labels ask TLS for without naming a certificate."""
+def uncertified(secure: Mapping[str, list[Claim]], passing: Iterable[Passthrough]) -> tuple[str, ...]:
+    """Return the hosts that labels ask TLS for, which is ended at the edge, without naming a certificate."""
+    passed = {each.host for each in passing}
     return tuple(
         host
         for host, claims in sorted(secure.items())
         if not host.startswith(ANY_HOST)
+        and host not in passed
         and any(claim.tls.label for claim in claims)
         and not any(claim.tls.cert for claim in claims)
     )
@@ -67,14 +69,35 @@ def challenged(hosts: Iterable[VirtualHost], challenges: Iterable[Challenge]) ->
     by_host = {each.host: each for each in hosts}
     answers: dict[str, list[Challenge]] = defaultdict(list)
     for challenge in challenges:
-        labels = challenge.host.split(".")
-        wildcards = [f"*.{'.'.join(labels[start:])}" for start in range(1, len(labels))]
-        answering = (name for name in (challenge.host, *wildcards, ANY_HOST) if name in by_host)
+        answering = (name for name in (challenge.host, *_above(challenge.host)) if name in by_host)
         answers[next(answering, challenge.host)].append(challenge)
     for host, given in answers.items():
         known = by_host.get(host, VirtualHost(host=host, routes=()))
         by_host[host] = replace(known, challenges=tuple(sorted(given)))
     return tuple(each for _, each in sorted(by_host.items()))
+
+
+def challenged_in_tls(fleet: Fleet, challenges: Iterable[TlsChallenge]) -> Fleet:
+    """Return a fleet with the handshakes that an ACME authority expects of it.
+
+    Not where the tasks answer for a host: they may have an authority of their own. Nor for a host that is not claimed
+    here, where a wildcard answers: an answer would hide it from that one's clients, as Envoy looks for names first.
+    """
+    passed = {each.host for each in fleet.passthroughs}
+    ended = {each.host for each in fleet.secure_hosts if each.tls.certificate is not None}
+    answering = passed | ended | ({ANY_HOST} if fleet.default is not None else set())
+    answered = (
+        each
+        for each in challenges
+        if (each.host not in passed if each.host in fleet.hosts else answering.isdisjoint(_above(each.host)))
+    )
+    return replace(fleet, tls_challenges=tuple(answered))
+
+
+def _above(host: str) -> tuple[str, ...]:
+    """Return the wildcards that stand for a host too, the closest first."""
+    labels = host.split(".")
+    return (*(f"*.{'.'.join(labels[start:])}" for start in range(1, len(labels))), ANY_HOST)
 
 
 def _contenders(host: str, claims: list[Claim], certificates: Certificates) -> list[Claim]:

@@ -49,7 +49,7 @@ def _of_chain(chain: listener_components_pb2.FilterChain) -> References:
     for each in chain.filters:
         manager, proxy = http_connection_manager_pb2.HttpConnectionManager(), tcp_proxy_pb2.TcpProxy()
         if each.typed_config.Unpack(manager):
-            routes.add(manager.rds.route_config_name)
+            routes.update([manager.rds.route_config_name] if manager.HasField("rds") else [])
             clusters.update(_of_tracing(manager.tracing))
         elif each.typed_config.Unpack(proxy):
             clusters.update([one.name for one in proxy.weighted_clusters.clusters] or [proxy.cluster])

@@ -13,7 +13,7 @@ from swarm_xds.memo import Memo
 from swarm_xds.model import EdgeOptions, Fleet
 from swarm_xds.translate.cluster import cluster
 from swarm_xds.translate.endpoint import cluster_load_assignment
-from swarm_xds.translate.https import Chains, ending_to, http3_listener, https_listener, passing
+from swarm_xds.translate.https import Chains, challenging_to, ending_to, http3_listener, https_listener, passing
 from swarm_xds.translate.listener import listener
 from swarm_xds.translate.route import https_route_configurations, route_configuration, virtual_host
 from swarm_xds.translate.secret import secret, secrets
@@ -57,7 +57,9 @@ def translate(fleet: Fleet, options: EdgeOptions, memo: Memo) -> FleetMessages:
         ended = memo.each(("ending", name), options, ((each.host, each) for each in chains.ended), ending_to(options))
         pass_on = partial(passing, options=options)
         passed = memo.each(("passing", name), options, ((each.host, each) for each in chains.passed), pass_on)
-        make = partial(https_listener, chains.refused, (*ended, *passed), options)
+        challenges = ((each, each) for each in chains.challenged)
+        asked = memo.each(("challenging", name), options, challenges, challenging_to(options))
+        make = partial(https_listener, chains.refused, (*ended, *passed, *asked), options)
         listeners.append(memo.keep(("https", name), (chains, options), make))
         http3 = memo.keep(("http3", name), (chains, options), partial(http3_listener, chains, options))
         listeners += [] if http3 is None else [http3]

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
-from envoy.config.core.v3 import address_pb2, base_pb2
+from envoy.config.core.v3 import address_pb2, base_pb2, config_source_pb2
 from envoy.config.listener.v3 import (
     listener_components_pb2,
     listener_pb2,
@@ -28,12 +28,14 @@ from swarm_xds.translate import access_log, names
 from swarm_xds.translate.cluster import BUFFER_LIMIT, ads
 from swarm_xds.translate.connection_manager import connection_manager
 from swarm_xds.translate.listener import address
-from swarm_xds.translate.tls import downstream, downstream_quic
+from swarm_xds.translate.tls import ALPN_CHALLENGE, downstream, downstream_challenge, downstream_quic
 from swarm_xds.translate.wire import milliseconds, packed
 
 ANY_HOST = "*"
 #: A fatal alert, unrecognized_name (RFC 8446, 6.2), in a record of TLS 1.2, as every version writes it.
 _UNRECOGNIZED_NAME = bytes([21, 3, 3, 0, 2, 2, 112])
+#: Names the statistics, and the routes, of chains that have none.
+_CHALLENGE = "challenge"
 _CONNECT_ATTEMPTS = 3
 _PASSED_IDLE_TIMEOUT = 3_600_000
 
@@ -61,11 +63,13 @@ class Chains:
 
     Attributes:
         refused: Hosts that another chain would match, and that it must not answer for.
+        challenged: Hosts for which an ACME authority is answered, beside whatever else is done with their connections.
     """
 
     ended: tuple[Chain, ...]
     passed: tuple[Passthrough, ...]
     refused: tuple[str, ...]
+    challenged: tuple[str, ...] = ()
 
     @property
     def shared(self) -> bool:
@@ -81,10 +85,11 @@ class Chains:
         if fleet.default is not None:
             ended.append(Chain(ANY_HOST))
             hosts.add(ANY_HOST)
-        if not hosts and not fleet.secure_hosts:
+        challenged = tuple(each.host for each in fleet.tls_challenges)
+        if not hosts and not fleet.secure_hosts and not challenged:
             return None
         refused = [host for host in sorted(fleet.hosts - hosts) if host != ANY_HOST and covered(host, hosts)]
-        return cls(ended=tuple(ended), passed=passed, refused=tuple(refused))
+        return cls(ended=tuple(ended), passed=passed, refused=tuple(refused), challenged=challenged)
 
 
 def covered(host: str, hosts: Iterable[str]) -> bool:
@@ -169,6 +174,29 @@ def _ending(
         filter_chain_match=_match(chain.host),
         filters=[connection_manager(options, names.HTTPS, where, client_certificates=chain.client_ca)],
         transport_socket=downstream(chain.host, chain.min_version, client_ca=chain.client_ca, source=source),
+    )
+
+
+def challenging_to(
+    options: EdgeOptions, *, static: bool = False
+) -> Callable[[str], listener_components_pb2.FilterChain]:
+    """Return what makes the chain of a host that answers an ACME authority (RFC 8737)."""
+    return partial(_challenging, options=options, source=None if static else ads())
+
+
+def _challenging(
+    host: str, *, options: EdgeOptions, source: config_source_pb2.ConfigSource | None
+) -> listener_components_pb2.FilterChain:
+    # Envoy looks for a host's name first and then, among the chains of that name, for the protocol: a client that does
+    # not offer this one finds the chain that it would find without.
+    match = _match(host)
+    match.application_protocols.append(ALPN_CHALLENGE)
+    return listener_components_pb2.FilterChain(
+        name=names.challenge(host),
+        filter_chain_match=match,
+        # All is said in the handshake. A connection without a filter would be closed before it.
+        filters=[connection_manager(options, _CHALLENGE, route_pb2.RouteConfiguration(name=_CHALLENGE))],
+        transport_socket=downstream_challenge(host, source=source),
     )
 
 

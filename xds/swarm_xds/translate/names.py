@@ -27,6 +27,11 @@ def certificate(host: str) -> str:
     return f"certificate/{host}"
 
 
+def challenge(host: str) -> str:
+    """Return the secret that answers an ACME authority's handshake for a host, and the chain that shows it."""
+    return f"challenge/{host}"
+
+
 def client_ca(host: str) -> str:
     """Return the secret with the authorities of a host's clients."""
     return f"client-ca/{host}"

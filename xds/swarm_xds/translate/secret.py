@@ -27,6 +27,8 @@ def secrets(fleet: Fleet) -> Iterator[tuple[str, Certificate | bytes]]:
             yield names.client_ca(secure.host), secure.tls.client_ca
     if fleet.default is not None:
         yield names.certificate(_NO_HOST), fleet.default
+    for challenge in fleet.tls_challenges:
+        yield names.challenge(challenge.host), challenge.certificate
     for backend in fleet.backends:
         if backend.tls is not None and backend.tls.authorities is not None:
             yield names.backend_ca(backend.name), backend.tls.authorities

@@ -11,7 +11,7 @@ from swarm_xds.translate.bootstrap import admin
 from swarm_xds.translate.cluster import cluster
 from swarm_xds.translate.endpoint import cluster_load_assignment
 from swarm_xds.translate.fleet import translate
-from swarm_xds.translate.https import Chains, ending_to, http3_listener, https_listener, passing
+from swarm_xds.translate.https import Chains, challenging_to, ending_to, http3_listener, https_listener, passing
 from swarm_xds.translate.listener import listener
 from swarm_xds.translate.names import HTTP
 from swarm_xds.translate.tracing import collector
@@ -41,10 +41,12 @@ def _listeners(
     listeners = [listener(options, routes[HTTP])]
     chains = Chains.of(fleet)
     if chains is not None:
-        ended = map(ending_to(options, routes), chains.ended)
-        listeners.append(
-            https_listener(chains.refused, (*ended, *(passing(each, options) for each in chains.passed)), options)
+        made = (
+            *map(ending_to(options, routes), chains.ended),
+            *(passing(each, options) for each in chains.passed),
+            *map(challenging_to(options, static=True), chains.challenged),
         )
+        listeners.append(https_listener(chains.refused, made, options))
         http3 = http3_listener(chains, options, routes)
         listeners += [] if http3 is None else [http3]
     return listeners

@@ -13,6 +13,8 @@ from swarm_xds.translate.wire import packed
 
 _ALPN = ("h2", "http/1.1")
 _ALPN_HTTP3 = ("h3",)
+#: RFC 8737, 6.2.
+ALPN_CHALLENGE = "acme-tls/1"
 #: Of TLS 1.2, only what has forward secrecy and authenticated encryption; TLS 1.3 has nothing else. Ciphers that stand
 #: together are as good as each other: the client's own order holds, since some have no hardware for AES.
 _CIPHERS = (
@@ -33,7 +35,16 @@ def downstream(
     host: str, min_version: TlsVersion | None, *, client_ca: bool, source: config_source_pb2.ConfigSource | None
 ) -> base_pb2.TransportSocket:
     """Return the socket that ends the TLS of a host's clients; ``source`` is None in a static configuration."""
-    context = _downstream(host, min_version, _ALPN, client_ca=client_ca, source=source)
+    context = _downstream(names.certificate(host), min_version, _ALPN, source)
+    if client_ca:
+        context.common_tls_context.validation_context_sds_secret_config.CopyFrom(_secret(names.client_ca(host), source))
+        context.require_client_certificate.value = True
+    return base_pb2.TransportSocket(name="envoy.transport_sockets.tls", typed_config=packed(context))
+
+
+def downstream_challenge(host: str, *, source: config_source_pb2.ConfigSource | None) -> base_pb2.TransportSocket:
+    """Return the socket that answers an ACME authority's handshake for a host."""
+    context = _downstream(names.challenge(host), None, (ALPN_CHALLENGE,), source)
     return base_pb2.TransportSocket(name="envoy.transport_sockets.tls", typed_config=packed(context))
 
 
@@ -42,7 +53,7 @@ def downstream_quic(
 ) -> base_pb2.TransportSocket:
     """Return the socket that ends the TLS of a host's clients inside QUIC."""
     context = quic_transport_pb2.QuicDownstreamTransport(
-        downstream_tls_context=_downstream(host, min_version, _ALPN_HTTP3, client_ca=False, source=source),
+        downstream_tls_context=_downstream(names.certificate(host), min_version, _ALPN_HTTP3, source),
         # Early data can be replayed by whoever has recorded it.
         enable_early_data=BoolValue(value=False),
     )
@@ -61,23 +72,17 @@ def upstream(backend: str, tls: UpstreamTls, source: config_source_pb2.ConfigSou
 
 
 def _downstream(
-    host: str,
+    certificate: str,
     min_version: TlsVersion | None,
     alpn: tuple[str, ...],
-    *,
-    client_ca: bool,
     source: config_source_pb2.ConfigSource | None,
 ) -> tls_pb2.DownstreamTlsContext:
     common = tls_pb2.CommonTlsContext(
         tls_params=_parameters(min_version),
         alpn_protocols=alpn,
-        tls_certificate_sds_secret_configs=[_secret(names.certificate(host), source)],
+        tls_certificate_sds_secret_configs=[_secret(certificate, source)],
     )
-    context = tls_pb2.DownstreamTlsContext(common_tls_context=common)
-    if client_ca:
-        context.common_tls_context.validation_context_sds_secret_config.CopyFrom(_secret(names.client_ca(host), source))
-        context.require_client_certificate.value = True
-    return context
+    return tls_pb2.DownstreamTlsContext(common_tls_context=common)
 
 
 @cache

@@ -4,7 +4,7 @@ In: hosts, and a directory that all replicas share. Out: a source of certificate
 answer. It knows nothing of labels, routes or Envoy.
 """
 
-from swarm_xds.certs.acme.options import AcmeOptions
+from swarm_xds.certs.acme.options import AcmeOptions, ChallengeType
 from swarm_xds.certs.acme.source import AcmeSource
 
-__all__ = ["AcmeOptions", "AcmeSource"]
+__all__ = ["AcmeOptions", "AcmeSource", "ChallengeType"]

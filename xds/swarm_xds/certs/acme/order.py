@@ -4,9 +4,10 @@ In: a host, the account's key, and where a challenge is put. Out: a certificate 
 It must not know when an order is due.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 from acme import challenges, client, errors, messages
@@ -18,7 +19,8 @@ from josepy.jwa import ES256
 from josepy.jwk import JWKEC
 
 from swarm_xds.certs import check
-from swarm_xds.certs.acme.options import AcmeOptions
+from swarm_xds.certs.acme.options import AcmeOptions, ChallengeType
+from swarm_xds.certs.acme.tls_alpn import TlsAlpn01, answer
 
 #: Characters of an authority's own words that are repeated.
 _WORDS = 300
@@ -26,6 +28,13 @@ _WORDS = 300
 _ANSWER, _ORDER = 30, 90
 _AGENT = "swarm-xds"
 _TOO_MANY, _AWAY = 429, 503
+#: Seconds of rest after such an answer that does not say how long.
+_REST = 60.0
+_KINDS = {ChallengeType.HTTP_01: challenges.HTTP01, ChallengeType.TLS_ALPN_01: TlsAlpn01}
+_NO_ACCOUNT = "accountDoesNotExist"
+#: Puts an answer where the authority will look: of which type, its token, and the answer itself, which is a text for
+#: HTTP, and a certificate with its key as PEM for a handshake.
+Show = Callable[[ChallengeType, str, str], None]
 
 
 class OrderError(Exception):
@@ -33,12 +42,14 @@ class OrderError(Exception):
 
     Attributes:
         rest: Seconds that the authority wants not to hear of us, for any host; 0 if it did not say so.
+        account: The account's URI; empty if there is none.
     """
 
-    def __init__(self, reason: str, rest: float = 0) -> None:
+    def __init__(self, reason: str, rest: float, account: str) -> None:
         super().__init__(reason)
         self.reason = reason
         self.rest = rest
+        self.account = account
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,19 +65,22 @@ class Ordered:
 
 def order(
     host: str,
+    types: Iterable[ChallengeType],
     options: AcmeOptions,
+    *,
     key: ec.EllipticCurvePrivateKey,
     account: str,
-    show: Callable[[str, str], None],
+    show: Show,
 ) -> Ordered:
     """Order a certificate for one host.
 
     Args:
         host: Its name.
+        types: Of challenges: the first that the authority offers is taken.
         options: The authority, and whether its terms are agreed to.
         key: The account's.
         account: The account's URI; empty: there is none, and one is registered.
-        show: Is called with token and answer of a challenge; returns when every proxy answers with it.
+        show: Returns when every proxy answers so.
 
     Raises:
         OrderError: There is no certificate.
@@ -78,14 +92,21 @@ def order(
     network.session.hooks["response"].append(lambda response, *_, **__: _note(response, rests))
     try:
         authority = client.ClientV2(client.ClientV2.get_directory(options.directory, network), network)
-        uri = _log_in(authority, options, account)
-        content = _order(authority, host, show)
+        account = _log_in(authority, options, account)
+        try:
+            content = _order(authority, host, types, show)
+        except messages.Error as error:
+            if error.code != _NO_ACCOUNT:
+                raise
+            authority.net.account, account = None, ""
+            account = _log_in(authority, options, "")
+            content = _order(authority, host, types, show)
     # Whatever an authority answers, and the library makes of it, is the failure of one order.
     except Exception as error:
-        raise OrderError(_reason(error), max(rests, default=0)) from None
+        raise OrderError(_reason(error), max(rests, default=0), account) from None
     finally:
         network.session.close()
-    return Ordered(content=content, account=uri)
+    return Ordered(content=content, account=account)
 
 
 def _log_in(authority: client.ClientV2, options: AcmeOptions, account: str) -> str:
@@ -103,16 +124,17 @@ def _log_in(authority: client.ClientV2, options: AcmeOptions, account: str) -> s
         return str(error.location)
 
 
-def _order(authority: client.ClientV2, host: str, show: Callable[[str, str], None]) -> bytes:
+def _order(authority: client.ClientV2, host: str, types: Iterable[ChallengeType], show: Show) -> bytes:
     key = ec.generate_private_key(ec.SECP256R1())
     names = x509.SubjectAlternativeName([x509.DNSName(host)])
     request = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).add_extension(names, critical=False)
     order = authority.new_order(request.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM))
     for authorization in order.authorizations:
         if authorization.body.status != messages.STATUS_VALID:
-            challenge = _by_http(authorization)
-            response, answer = challenge.response_and_validation(authority.net.key)
-            show(challenge.chall.encode("token"), answer)
+            kind, challenge = _offered(authorization, types)
+            response, proof = challenge.response_and_validation(authority.net.key)
+            shown = answer(host, proof).decode() if kind is ChallengeType.TLS_ALPN_01 else proof
+            show(kind, challenge.chall.encode("token"), shown)
             authority.answer_challenge(challenge, response)
     done = authority.poll_and_finalize(order, datetime.now() + timedelta(seconds=_ORDER))  # noqa: DTZ005 - as it asks
     pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
@@ -125,18 +147,30 @@ def _order(authority: client.ClientV2, host: str, show: Callable[[str, str], Non
     return content
 
 
-def _by_http(authorization: messages.AuthorizationResource) -> messages.ChallengeBody:
-    for challenge in authorization.body.challenges:
-        if isinstance(challenge.chall, challenges.HTTP01):
-            return challenge
-    raise ValueError("the authority does not offer a challenge over HTTP (http-01)")
+def _offered(
+    authorization: messages.AuthorizationResource, types: Iterable[ChallengeType]
+) -> tuple[ChallengeType, messages.ChallengeBody]:
+    for kind in types:
+        for challenge in authorization.body.challenges:
+            if isinstance(challenge.chall, _KINDS[kind]):
+                return kind, challenge
+    raise ValueError(f"the authority does not offer the challenge {' or '.join(types)}")
 
 
 def _note(response: Any, rests: list[float]) -> None:  # noqa: ANN401 - of a library that this does not import
     """Take down for how long an authority that refuses wants to be left alone (RFC 8555, 6.6)."""
     if response.status_code in {_TOO_MANY, _AWAY}:
-        until = client.ClientV2.retry_after(response, 0)
-        rests.append(max(0.0, (until - datetime.now()).total_seconds()))  # noqa: DTZ005 - as it tells
+        rests.append(rest_until(response.headers.get("Retry-After", ""), datetime.now(UTC)))
+
+
+def rest_until(value: str, now: datetime) -> float:
+    """Return the seconds that a ``Retry-After`` asks for: it is a number, or a date (RFC 9110, 10.2.3)."""
+    if value.isascii() and value.isdigit():
+        return float(value)
+    try:
+        return max(0.0, (parsedate_to_datetime(value) - now).total_seconds())
+    except (ValueError, TypeError):
+        return _REST
 
 
 def _words(text: object) -> str:
@@ -147,14 +181,15 @@ def _words(text: object) -> str:
 def _reason(error: Exception) -> str:
     if isinstance(error, errors.ValidationError):
         found = [
-            each.error
+            (each.typ, each.error)
             for authorization in error.failed_authzrs
             for each in authorization.body.challenges
             if each.error is not None
         ]
-        return _words(
-            f"the authority did not get the answer: {found[0].detail}" if found else "the authority did not say why"
-        )
+        if not found:
+            return "the authority did not say why"
+        kind, told = found[0]
+        return _words(f"the authority did not get the answer ({kind}): {told.detail}")
     if isinstance(error, messages.Error):
         return _words(f"{error.code or error.typ}: {error.detail}")
     if isinstance(error, errors.TimeoutError):

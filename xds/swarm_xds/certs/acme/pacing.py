@@ -6,9 +6,13 @@ a host an hour, 300 orders of an account in 3 hours, 5 certificates of the same 
 """
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from swarm_xds.certs.values import Chain
+
+T = TypeVar("T", bound=str)
 
 _MINUTE, _HOUR, _DAY = 60, 3_600, 86_400
 #: The first rest after a failure, and the longest.
@@ -18,6 +22,12 @@ HOST_ORDERS, HOST_WINDOW = 8, _DAY
 ACCOUNT_ORDERS, ACCOUNT_WINDOW = 200, 3 * _HOUR
 #: The part of its life that a certificate has left when it is renewed, and by how much of it that is spread.
 RENEW_BELOW, SPREAD = 1 / 3, 1 / 15
+#: The part of its life for which a certificate that came is not ordered anew, whatever the clock says.
+NOT_AGAIN = 1 / 10
+#: Seconds for which everything of a host is kept after nobody asks for it any more: limits look back a week.
+KEPT = 7 * _DAY
+#: By how much rests are spread.
+_REST_SPREAD = 0.2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +36,7 @@ class Attempts:
 
     Attributes:
         directory: The authority that issued last; another one issues anew.
+        challenge: The type of challenge of the last try.
         orders: When, in seconds since the epoch; the recent ones.
         failures: In a row.
         next_at: Before it nothing is tried.
@@ -33,6 +44,7 @@ class Attempts:
     """
 
     directory: str = ""
+    challenge: str = ""
     orders: tuple[int, ...] = ()
     failures: int = 0
     next_at: int = 0
@@ -41,12 +53,22 @@ class Attempts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
-    """What concerns all hosts: who we are to the authority, when it wants to hear of us again, and recent orders."""
+    """What concerns all hosts: who we are to the authority, when it wants to hear of us again, and recent orders.
+
+    Attributes:
+        key: SHA-256, in hex, of the public key that the account was registered with.
+        reason: Why nothing is ordered before ``next_at``.
+    """
 
     directory: str = ""
+    key: str = ""
     uri: str = ""
     next_at: int = 0
+    reason: str = ""
     orders: tuple[int, ...] = ()
+
+
+A = TypeVar("A", Attempts, Account)
 
 
 def due_at(host: str, chain: Chain | None, attempts: Attempts, account: Account, directory: str) -> float:
@@ -61,14 +83,36 @@ def due_at(host: str, chain: Chain | None, attempts: Attempts, account: Account,
         return earliest
     life = chain.not_after - chain.not_before
     renewal = chain.not_after - life * (RENEW_BELOW + SPREAD * _chance(host, chain.fingerprint))
+    if attempts.orders and not attempts.failures:
+        renewal = max(renewal, attempts.orders[-1] + life * NOT_AGAIN)
     return max(renewal, earliest)
 
 
-def ordered(attempts: Attempts, account: Account, now: float) -> tuple[Attempts, Account]:
+def in_turn(types: tuple[T, ...], attempts: Attempts) -> tuple[T, ...]:
+    """Return the types of challenge in the order in which they are to be tried: the last one, unless it failed."""
+    if attempts.challenge not in types:
+        return types
+    last = types.index(attempts.challenge) + (1 if attempts.failures else 0)
+    return (*types[last:], *types[:last])
+
+
+def plausible(attempts: A, now: float) -> A:
+    """Return what was tried, as far as it can be: what a clock wrote that was ahead is taken for written now."""
+    latest = int(now + LONGEST_REST * (1 + _REST_SPREAD))
+    orders = tuple(min(each, int(now)) for each in attempts.orders)
+    return replace(attempts, next_at=min(attempts.next_at, latest), orders=orders)
+
+
+def forgotten(attempts: Attempts, now: float) -> bool:
+    """Return whether what was tried for a host that nobody asks for, and that has no certificate, is of no use."""
+    return max((attempts.next_at, *attempts.orders)) + KEPT < now
+
+
+def ordered(attempts: Attempts, account: Account, now: float, challenge: str = "") -> tuple[Attempts, Account]:
     """Return what is known when an order is about to be made; it counts, however it ends."""
     host_orders = (*(each for each in attempts.orders if each > now - HOST_WINDOW), int(now))
     account_orders = (*(each for each in account.orders if each > now - ACCOUNT_WINDOW), int(now))
-    return replace(attempts, orders=host_orders), replace(account, orders=account_orders)
+    return replace(attempts, orders=host_orders, challenge=challenge), replace(account, orders=account_orders)
 
 
 def succeeded(attempts: Attempts, directory: str) -> Attempts:
@@ -80,13 +124,28 @@ def failed(attempts: Attempts, host: str, now: float, reason: str) -> Attempts:
     """Return what is known after a failure: each rests twice as long as the one before."""
     failures = attempts.failures + 1
     rest = min(FIRST_REST * 2 ** min(failures - 1, 30), LONGEST_REST)
-    rest *= 1 + 0.2 * _chance(host, str(failures))
+    rest *= 1 + _REST_SPREAD * _chance(host, str(failures))
     return replace(attempts, failures=failures, next_at=int(now + rest), reason=reason)
 
 
-def paused(account: Account, now: float, seconds: float) -> Account:
+def paused(account: Account, now: float, seconds: float, reason: str) -> Account:
     """Return what is known after the authority has asked for a rest; it is taken at its word up to a day."""
-    return replace(account, next_at=max(account.next_at, int(now + min(seconds, LONGEST_REST))))
+    until = int(now + min(seconds, LONGEST_REST))
+    longer = seconds > 0 and until > account.next_at
+    return replace(account, next_at=until, reason=reason) if longer else account
+
+
+def unknown(hosts: Iterable[str], directory: str, now: float) -> tuple[Account, dict[str, Attempts]]:
+    """Return what is taken for known where nothing is: hosts have certificates, and limits may be near.
+
+    Args:
+        hosts: Those that have one.
+        directory: Who is taken to have issued them, since else all would be ordered anew.
+        now: Seconds since the epoch.
+    """
+    reason = "what was ordered before is not known, so that the authority's limits may be near"
+    account = paused(Account(directory=directory), now, ACCOUNT_WINDOW, reason)
+    return account, {host: Attempts(directory=directory) for host in hosts}
 
 
 def _allowed_at(orders: tuple[int, ...], limit: int, window: int) -> float:

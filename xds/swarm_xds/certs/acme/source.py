@@ -6,6 +6,7 @@ around ``pacing`` and ``order``: the clock, the lock and the log are here. It mu
 
 import asyncio
 import hashlib
+import math
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
@@ -17,12 +18,13 @@ import structlog
 
 from swarm_xds.certs import check, files
 from swarm_xds.certs.acme import pacing
-from swarm_xds.certs.acme.options import AcmeOptions
+from swarm_xds.certs.acme.options import AcmeOptions, ChallengeType
 from swarm_xds.certs.acme.order import Ordered, OrderError, order
 from swarm_xds.certs.acme.pacing import Attempts
 from swarm_xds.certs.acme.state import Folder, State, StateError
 from swarm_xds.certs.base import CertificatesReading
 from swarm_xds.certs.directory import CertificateDirectory, looks
+from swarm_xds.certs.parse import spki
 from swarm_xds.certs.stock import Origin, Stock
 from swarm_xds.certs.values import Certificates, Chain, Material
 from swarm_xds.problem import Kind, Problem, Severity, ordered, shown
@@ -55,9 +57,10 @@ class AcmeSource:
         self._changed = asyncio.Event()
         self._last: CertificatesReading | None = None
         self._known: dict[str, tuple[bytes, Material]] = {}
+        self._tidied = -math.inf
 
     def want(self, hosts: Iterable[str]) -> None:
-        """Take the hosts that are to have certificates; those of others stay until they end, and are not renewed."""
+        """Take the hosts that are to have certificates; those of others are not renewed, and leave some time after."""
         wanted = frozenset(host.lower() for host in hosts)
         if wanted != self._wanted:
             self._wanted = wanted
@@ -82,7 +85,7 @@ class AcmeSource:
             self._changed.clear()
             try:
                 rest = await self._turn()
-            except (OSError, StateError) as error:
+            except OSError as error:
                 _log.error("acme.stopped", error=str(error), retry_seconds=_BROKEN)
                 rest = _BROKEN
             try:
@@ -93,22 +96,55 @@ class AcmeSource:
 
     async def _turn(self) -> float:
         """Make one order if one is due and nobody else is at it; return for how long there is nothing to do."""
-        rest, _, _ = await asyncio.to_thread(self._look)
-        if rest > 0:
+        try:
+            rest, _, _ = await asyncio.to_thread(self._look)
+        except StateError:
+            rest = 0
+        if rest > 0 and self._clock() < self._tidied + _LOOK:
             return rest
         with files.locked(self._options.folder, wait=False) as mine:
             if not mine:
                 return _BUSY
+            await asyncio.to_thread(self._tidy)
             rest, host, state = await asyncio.to_thread(self._look)
             if rest > 0:
                 return rest
             await self._order(host, state)
         return 0
 
+    def _tidy(self) -> None:
+        """Take away what is of no use any more, with the lock held."""
+        folder, now = self._folder, self._clock()
+        self._tidied = now
+        self._known = {host: known for host, known in self._known.items() if host in self._wanted}
+        folder.clear_challenges()
+        folder.clear_parts()
+        try:
+            state = folder.state()
+        except StateError as error:
+            _log.error("acme.state_set_aside", error=str(error))
+            folder.set_aside()
+            account, tried = pacing.unknown(folder.hosts(), self._options.directory, now)
+            state = State(account=account, hosts=tried)
+            folder.save(state)
+        for host in folder.hosts():
+            if host not in self._wanted and self._ended(host) + pacing.KEPT < now:
+                folder.remove_certificate(host)
+                _log.info("acme.removed", host=host)
+        kept = self._wanted.union(folder.hosts())
+        hosts = {host: each for host, each in state.hosts.items() if host in kept or not pacing.forgotten(each, now)}
+        if len(hosts) < len(state.hosts):
+            folder.save(replace(state, hosts=hosts))
+
+    def _ended(self, host: str) -> float:
+        """Return when a host's certificate ends, in seconds since the epoch; never, if it is none of ours to judge."""
+        chain = check.read(host, self._folder.certificate(host)).material.chain
+        return math.inf if chain is None else chain.not_after
+
     def _look(self) -> tuple[float, str, State]:
         """Return in how many seconds the next order is due, for which host, and what was tried so far."""
         self._folder.make()
-        state = self._folder.state()
+        state = self._state()
         hosts = [host for host in self._wanted if not _obstacle(host)]
         if not hosts or not self._options.terms_agreed:
             return _LOOK, "", state
@@ -120,35 +156,43 @@ class AcmeSource:
         due, host = min(times)
         return min(max(due - now, 0.0), _LOOK), host, state
 
+    def _state(self) -> State:
+        """Read what was tried, as far as it can be."""
+        state, now = self._folder.state(), self._clock()
+        hosts = {host: pacing.plausible(each, now) for host, each in state.hosts.items()}
+        return State(account=pacing.plausible(state.account, now), hosts=hosts)
+
     def _chain(self, host: str) -> Chain | None:
-        """Return what there is for a host, if it can be served now."""
-        try:
-            content = (self._folder.certificates / f"{host}.pem").read_bytes()
-        except FileNotFoundError:
+        """Return what there is for a host, if it can be served, now or as soon as the clock says so."""
+        content = self._folder.certificate(host)
+        if not content:
             return None
         digest = hashlib.sha256(content).digest()
         known = self._known.get(host)
         if known is None or known[0] != digest:
             known = self._known[host] = (digest, check.read(host, content).material)
-        material = check.at(known[1], self._clock())
+        material = known[1]
         return None if material.reason or material.key is None else material.chain
 
     async def _order(self, host: str, state: State) -> None:
         """Order a certificate, with the lock held, and write down what came of it."""
-        account = state.account
-        if account.directory != self._options.directory:
-            account = replace(account, directory=self._options.directory, uri="")
-        attempts, account = pacing.ordered(state.hosts.get(host, Attempts()), account, self._clock())
+        key = self._folder.account_key()
+        owner = (self._options.directory, spki(key.public_key()))
+        account, attempts = state.account, state.hosts.get(host, Attempts())
+        if (account.directory, account.key) != owner:
+            account = replace(account, directory=owner[0], key=owner[1], uri="")
+        types = pacing.in_turn(self._options.challenges, attempts)
+        attempts, account = pacing.ordered(attempts, account, self._clock(), types[0])
         # Before it is made: an order of which nobody came to know counts too.
         self._folder.save(State(account=account, hosts={**state.hosts, host: attempts}))
         self._folder.clear_challenges()
         _log.info("acme.ordering", host=host, authority=self._options.directory)
-        work = partial(order, host, self._options, self._folder.account_key(), account.uri, partial(self._show, host))
+        work = partial(order, host, types, self._options, key=key, account=account.uri, show=partial(self._show, host))
         try:
             done: Ordered = await _in_thread(work)
         except OrderError as error:
             attempts = pacing.failed(attempts, host, self._clock(), error.reason)
-            account = pacing.paused(account, self._clock(), error.rest)
+            account = pacing.paused(replace(account, uri=error.account), self._clock(), error.rest, error.reason)
             _log.warning(
                 "acme.failed",
                 host=host,
@@ -165,9 +209,9 @@ class AcmeSource:
             self._folder.clear_challenges()
         self._folder.save(State(account=account, hosts={**state.hosts, host: attempts}))
 
-    def _show(self, host: str, token: str, answer: str) -> None:
+    def _show(self, host: str, kind: ChallengeType, token: str, answer: str) -> None:
         """Have every replica hand a challenge to its proxies, and give them time; called in the order's thread."""
-        self._folder.save_challenge(host, token, answer)
+        self._folder.save_challenge(host, kind, token, answer)
         time.sleep(self._options.settle)
 
     def _read(self) -> CertificatesReading | None:
@@ -178,7 +222,7 @@ class AcmeSource:
             return None
         certificates = self._certificates.certificates
         reading = CertificatesReading(
-            certificates=Certificates(certificates=certificates.certificates, challenges=self._folder.challenges()),
+            certificates=replace(self._folder.challenges(), certificates=certificates.certificates),
             problems=ordered([*self._certificates.problems, *self._problems(certificates)]),
             cause=changed.cause if changed else "ACME",
         )
@@ -210,10 +254,14 @@ class AcmeSource:
             cure = "agree to them by the setting, after reading them"
             return [_problem(Severity.ERROR, "nothing is ordered: the authority's terms are not agreed to", cure)]
         try:
-            state = self._folder.state()
+            state = self._state()
         except StateError as error:
-            return [_problem(Severity.ERROR, f"nothing is ordered: {error}", "remove the file; limits may be reached")]
+            return [_problem(Severity.ERROR, f"nothing is ordered: {error}", "it is set aside by whoever orders next")]
         problems = []
+        if self._wanted and self._clock() < state.account.next_at:
+            until = check.date(state.account.next_at)
+            reason = f"nothing is ordered before {until}: {state.account.reason}"
+            problems.append(_problem(Severity.WARNING, reason, "wait; what there is is served"))
         for host in self._wanted:
             if obstacle := _obstacle(host):
                 cure = "give it a certificate by a directory or by secrets"
@@ -227,7 +275,7 @@ class AcmeSource:
 
 
 def _obstacle(host: str) -> str:
-    """Return why no certificate can be ordered for a host over HTTP; empty if nothing is in the way."""
+    """Return why no certificate can be ordered for a host; empty if nothing is in the way."""
     if "*" in host:
         return "one for a wildcard would need a challenge by DNS, which is not done"
     if "." not in host or host.rpartition(".")[2].isdigit() or ":" in host:
