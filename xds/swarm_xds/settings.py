@@ -145,14 +145,20 @@ class Settings(BaseModel):
     metrics_listen: str = Field(
         "127.0.0.1:18001", description="Address and port of /metrics, /healthz and /readyz; empty: not served."
     )
-    debug_listen: str = Field(
-        "127.0.0.1:18002",
-        description="Address and port of the debug API, which commands ask; empty: not served. Not encrypted yet.",
+    debug_listen: tuple[str, ...] = Field(
+        ("127.0.0.1:18002",),
+        description="Addresses and ports of the debug API, which commands ask; empty: not served. One that is loopback "
+        "is plain; any other has the three TLS files, and answers operators' certificates only.",
+    )
+    insecure_debug: bool = Field(
+        default=False,
+        description="Serve the debug API without TLS beyond loopback: who reaches the port reads every host, address "
+        "and label.",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Lowest level that is logged.")
     log_format: Literal["console", "json"] = Field("console", description="For people (console) or programs (json).")
 
-    @field_validator("files", "docker_host", "fleet_networks", "relay_constraints", mode="before")
+    @field_validator("files", "docker_host", "fleet_networks", "relay_constraints", "debug_listen", mode="before")
     @classmethod
     def _listed(cls, value: object) -> object:
         """Take a comma-separated text for a list, as the environment has it."""
@@ -166,12 +172,13 @@ class Settings(BaseModel):
 
     @field_validator("listen", "metrics_listen", "debug_listen")
     @classmethod
-    def _address(cls, value: str, info: ValidationInfo) -> str:
+    def _address(cls, value: str | tuple[str, ...], info: ValidationInfo) -> str | tuple[str, ...]:
         if not value and info.field_name != "listen":
             return value
-        host, separator, port = value.rpartition(":")
-        if not separator or not host or not port.isdigit() or int(port) > 65_535:  # noqa: PLR2004
-            raise ValueError("not an address and a port, such as 127.0.0.1:18000")
+        for each in (value,) if isinstance(value, str) else value:
+            host, separator, port = each.rpartition(":")
+            if not separator or not host or not port.isdigit() or int(port) > 65_535:  # noqa: PLR2004
+                raise ValueError("not an address and a port, such as 127.0.0.1:18000")
         return value
 
     @field_validator("https_port")
@@ -218,9 +225,20 @@ class Settings(BaseModel):
                 f"listen={self.listen} is not loopback, so {', '.join(files)} have to be set; or insecure_xds, where"
                 " nobody else reaches the port: it serves all configuration to whoever asks"
             )
-        if self.insecure_xds and not missing:
-            raise ValueError(f"insecure_xds and {', '.join(files)} exclude each other")
+        for address in self.debug_listen:
+            if missing and not self.insecure_debug and not _is_loopback(address):
+                raise ValueError(
+                    f"debug_listen={address} is not loopback, so {', '.join(files)} have to be set; or insecure_debug,"
+                    " where nobody else reaches the port: it tells every host, address and label to whoever asks"
+                )
+        for name, insecure in (("insecure_xds", self.insecure_xds), ("insecure_debug", self.insecure_debug)):
+            if insecure and not missing:
+                raise ValueError(f"{name} and {', '.join(files)} exclude each other")
         return self
+
+    def asks_operators(self, address: str) -> bool:
+        """Return whether the debug API is mutual TLS on one of its addresses; it is plain on loopback."""
+        return not self.insecure_debug and not _is_loopback(address)
 
     @property
     def edge(self) -> EdgeOptions:

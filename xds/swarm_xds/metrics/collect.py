@@ -46,12 +46,14 @@ class Probe:
         reading_limit: Age in seconds from which on the source counts as away.
         operations: Steps of the network manager by action and success.
         steps_waiting: Steps that wait.
+        strangers: Calls of the debug API that were refused.
     """
 
     reading_age: Callable[[], float | None]
     reading_limit: float
     operations: Callable[[], Mapping[tuple[str, bool], int]] = dict
     steps_waiting: Callable[[], int] = int
+    strangers: Callable[[], int] = int
 
 
 class Metrics(Collector):
@@ -112,6 +114,7 @@ class Metrics(Collector):
         }
         yield _family(table.OPERATIONS, operations)
         yield _family(table.STEPS, {(): self._probe.steps_waiting()})
+        yield _family(table.STRANGERS, {(): self._probe.strangers()})
         if record.situation is not None:
             yield from _situation(record.situation)
 
