@@ -21,6 +21,8 @@ from swarm_xds.networks.memory import NetworkTimings
 from swarm_xds.networks.plan import NetworkOptions
 
 PREFIX = "SWARM_XDS_"
+#: Begins the variables of the commands that ask a control plane; they may stand in the same environment.
+CLIENT_PREFIX = f"{PREFIX}ASK_"
 
 Port = Annotated[int, Field(ge=1, le=65_535)]
 Milliseconds = Annotated[int, Field(ge=1, le=86_400_000)]
@@ -297,7 +299,7 @@ def load(given: Mapping[str, Any], environ: Mapping[str, str], file: Path | None
     for name, value in _from_file(file).items():
         values[name], origins[name] = value, f"{file}: {name}"
     for variable, value in sorted(environ.items()):
-        if variable.startswith(PREFIX):
+        if variable.startswith(PREFIX) and not variable.startswith(CLIENT_PREFIX):
             name = variable.removeprefix(PREFIX).lower()
             values[name], origins[name] = value, f"environment variable {variable}"
     for name, value in given.items():
