@@ -7,6 +7,7 @@ from structlog.testing import capture_logs
 
 from support.ports import free_port
 from support.story import Story
+from swarm_xds.debug.operators import Stranger
 from swarm_xds.operations import Operations
 from swarm_xds.server import AddressError
 from swarm_xds.settings import Settings, SettingsError, load
@@ -54,3 +55,32 @@ def test_a_collector_has_a_port() -> None:
     tracing = load({"tracing_otlp": "[2001:db8::1]:4317"}, {}).edge.tracing
     assert tracing is not None
     assert (tracing.host, tracing.port) == ("2001:db8::1", 4317)
+
+
+@pytest.mark.parametrize("address", ["0.0.0.0:18002", "[::]:18002", "10.0.0.5:18002", "xds.example.org:18002"])
+def test_beyond_loopback_the_debug_api_needs_tls_or_a_setting_that_says_what_it_does(address: str) -> None:
+    """Also as the second of several addresses, and whatever is said of xDS."""
+    for listen in (address, f"127.0.0.1:18002,{address}"):
+        for more in ({}, {"insecure_xds": "true"}):
+            with pytest.raises(SettingsError, match="insecure_debug, where nobody else reaches the port"):
+                load({"debug_listen": listen, **more}, {})
+    assert not load({"debug_listen": address, "insecure_debug": "true"}, {}).asks_operators(address)
+    files = {"tls_ca": "ca", "tls_cert": "cert", "tls_key": "key"}
+    settings = load({"debug_listen": f"localhost:1, {address}", **files}, {})
+    assert [each for each in settings.debug_listen if settings.asks_operators(each)] == [address]
+    with pytest.raises(SettingsError, match="insecure_debug and tls_ca, tls_cert, tls_key exclude each other"):
+        load({"insecure_debug": "true", **files}, {})
+
+
+def test_whoever_is_refused_is_logged_once_and_counted_each_time() -> None:
+    """A proxy that asks for ever must not fill the log."""
+    place = operations()
+    with capture_logs() as logs:
+        for number in range(3):
+            place._refuse(Stranger(names=("spiffe://x",), method="/a/B", address=f"ipv4:10.0.0.1:{number}"))
+    assert [(each["event"], each["log_level"], each["certificate"]) for each in logs] == [
+        ("debug.refused", level, "spiffe://x") for level in ("warning", "debug", "debug")
+    ]
+    assert place._metrics is not None
+    text, _ = place._metrics._metrics.text()
+    assert b"swarm_xds_debug_refused_total 3.0" in text

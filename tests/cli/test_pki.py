@@ -28,6 +28,10 @@ def test_files(tmp_path: Path) -> None:
     assert command("pki", "renew", str(folder)).stdout == "nothing to do\n"
     added = command("pki", "init", str(folder), "--fleet", "default", "--fleet", "internal")
     assert added.stdout.startswith("made fleet-internal.crt, valid until")
+    alone = tmp_path / "alone"
+    assert command("pki", "init", str(alone), "--fleet", "internal").returncode == 0
+    alice = command("pki", "init", str(alone), "--operator", "alice")
+    assert [line.split(",")[0] for line in alice.stdout.splitlines()] == ["made operator-alice.crt"], alice.stderr
     for words in ("is trusted beside", "has issued all", "is not trusted any more"):
         step = command("pki", "renew", str(folder), "--authority")
         assert (step.returncode, words in step.stdout) == (0, True), step.stdout + step.stderr
@@ -64,6 +68,7 @@ def test_secrets(tmp_path: Path, engine: FakeEngine) -> None:
     ("args", "status", "reason"),
     [
         pytest.param(["init", ".", "--fleet", "a/b"], 2, "cannot name a fleet", id="fleet"),
+        pytest.param(["init", ".", "--operator", ""], 2, "cannot name an operator", id="operator"),
         pytest.param(["renew", "."], 2, "has no authority: make one with swarm-xds pki init", id="nothing there"),
         pytest.param(["renew", "missing"], 2, "has no authority", id="no folder"),
         pytest.param(["init", "/proc/x"], 1, "/proc/x: No such file or directory", id="no place"),

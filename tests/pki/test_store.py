@@ -265,3 +265,16 @@ def test_a_key_that_was_not_written_is_made_again(store: Store) -> None:
     (store.folder / "relay.key").write_bytes((store.folder / "fleet-default.key").read_bytes())
     assert [change.name for change in store.renew(NOW)] == ["relay.crt"]
     assert "ca.key" not in store.contents()
+
+
+def test_what_is_an_operators_stays_in_the_folder(store: Store) -> None:
+    """It is made and renewed with the rest, and the swarm gets none of it: neither its key nor another version."""
+    before = store.contents()
+    (made,) = store.init([issue.operator("alice")], NOW)
+    assert made.name == "operator-alice.crt"
+    assert stat.S_IMODE((store.folder / "operator-alice.key").stat().st_mode) == 0o600
+    assert store.contents() == before
+    assert "operator-alice.crt" in [change.name for change in store.renew(NOW, everything=True)]
+    names = certificate(store, "operator-alice.crt").extensions.get_extension_for_class(x509.SubjectAlternativeName)
+    assert [each.value for each in names.value] == ["spiffe://swarm-xds/operator/alice"]
+    assert trusts(bundle(store), store, "operator-alice")

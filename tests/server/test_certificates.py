@@ -105,6 +105,7 @@ async def test_a_member_gets_its_own_fleet(secured: Secured, fleet: str, variant
         pytest.param([fleet_uri("")], "no fleet", id="an empty name"),
         pytest.param([fleet_uri("bank"), fleet_uri("shop")], "no fleet", id="two fleets'"),
         pytest.param(["spiffe://other/fleet/bank"], "no fleet", id="another trust domain's"),
+        pytest.param(["spiffe://swarm-xds/operator/bank"], "no fleet", id="an operator's"),
         pytest.param(["https://swarm-xds/fleet/bank"], "no fleet", id="another scheme"),
         pytest.param([fleet_uri("bank/")], "fleet 'bank/'", id="a longer name"),
         pytest.param([fleet_uri("Bank")], "fleet 'Bank'", id="another case"),

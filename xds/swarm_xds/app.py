@@ -23,6 +23,7 @@ from swarm_xds.certs.readers import Reader, ReaderSource
 from swarm_xds.certs.together import TogetherSource
 from swarm_xds.certs.values import Certificates
 from swarm_xds.certs.withhold import WITHHELD, without_keys
+from swarm_xds.credentials import credentials
 from swarm_xds.model import READER_PORT
 from swarm_xds.networks.manager import NetworkManager
 from swarm_xds.networks.readers import running_readers
@@ -32,18 +33,7 @@ from swarm_xds.peers import Greeter, Jury
 from swarm_xds.pipeline import Build, Pipeline, Translator
 from swarm_xds.problem import Problem, Severity
 from swarm_xds.quarantine import Quarantine
-from swarm_xds.server import (
-    CertificateError,
-    Credentials,
-    Limits,
-    Loaded,
-    LogObserver,
-    Observer,
-    Observers,
-    Publisher,
-    TlsFiles,
-    XdsServer,
-)
+from swarm_xds.server import Limits, LogObserver, Observer, Observers, Publisher, XdsServer
 from swarm_xds.server.handshakes import Handshakes
 from swarm_xds.settings import Settings
 from swarm_xds.snapshot import ADS_ORDER, Resources, Snapshots
@@ -131,13 +121,13 @@ class App:
             Jury(self._quarantine, self._judged),
             *([] if observer is None else [observer]),
         ]
-        credentials = _credentials(settings)
+        secured = credentials(settings, "xds")
         self._server = XdsServer(
             self.publisher,
             settings.listen,
             observer=Observers(*observers),
             limits=limits or Limits(),
-            credentials=None if credentials is None else credentials.server_credentials(),
+            credentials=None if secured is None else secured.server_credentials(),
         )
 
     async def start(self) -> int:
@@ -349,25 +339,6 @@ async def _feed(
 ) -> None:
     async for reading in source:
         await into.put(reading)
-
-
-def _credentials(settings: Settings) -> Credentials | None:
-    """Return the credentials that the settings ask for; ``None`` for plain text."""
-    if settings.tls_ca is None or settings.tls_cert is None or settings.tls_key is None:
-        return None
-    return Credentials(
-        TlsFiles(ca=settings.tls_ca, certificate=settings.tls_cert, key=settings.tls_key),
-        on_loaded=_tell_loaded,
-        on_error=_tell_unusable,
-    )
-
-
-def _tell_loaded(loaded: Loaded) -> None:
-    _log.info("xds.certificate", expires=loaded.expires.isoformat())
-
-
-def _tell_unusable(error: CertificateError) -> None:
-    _log.warning("xds.certificate_unusable", error=str(error), kept="the one before")
 
 
 def _changed(before: Snapshots | None, after: Snapshots) -> dict[str, int]:

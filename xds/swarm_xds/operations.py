@@ -9,6 +9,8 @@ import time
 
 import structlog
 
+from swarm_xds.credentials import credentials
+from swarm_xds.debug.operators import Stranger
 from swarm_xds.debug.server import DebugServer
 from swarm_xds.debug.service import Probe as DebugProbe
 from swarm_xds.metrics import Metrics, MetricsServer, Probe
@@ -17,6 +19,7 @@ from swarm_xds.networks.manager import NetworkManager
 from swarm_xds.observe import Record
 from swarm_xds.pipeline import Pipeline
 from swarm_xds.server.handshakes import Handshakes
+from swarm_xds.server.observer import Said
 from swarm_xds.settings import Settings
 from swarm_xds.sources import Source
 
@@ -26,7 +29,11 @@ _AWAY_SECONDS, _AWAY_READINGS = 60.0, 3.0
 
 
 class Operations:
-    """The endpoints for operators of one control plane."""
+    """The endpoints for operators of one control plane.
+
+    Raises:
+        CertificateError: The files of the TLS settings are of no use.
+    """
 
     def __init__(
         self,
@@ -38,6 +45,8 @@ class Operations:
     ) -> None:
         self._source = source
         self._manager = manager
+        self._strangers = 0
+        self._refusals = Said()
         limit = max(_AWAY_SECONDS, _AWAY_READINGS * settings.resync_seconds)
         probe = Probe(
             reading_age=self._reading_age,
@@ -45,6 +54,7 @@ class Operations:
             operations=self._network_operations,
             steps_waiting=self._steps_waiting,
             handshakes=dict if handshakes is None else lambda: handshakes.counts,
+            strangers=lambda: self._strangers,
         )
         metrics = Metrics(record, probe)
         self._metrics = MetricsServer(metrics, settings.metrics_listen) if settings.metrics_listen else None
@@ -56,7 +66,18 @@ class Operations:
             unknown_host_status=settings.unknown_host_status,
             wall=time.time,
         )
-        self._debug = DebugServer(record, asked, settings.debug_listen) if settings.debug_listen else None
+        secured = credentials(settings, "debug") if any(map(settings.asks_operators, settings.debug_listen)) else None
+        shown = None if secured is None else secured.server_credentials()
+        self._debug = [
+            DebugServer(
+                record,
+                asked,
+                address,
+                credentials=shown if settings.asks_operators(address) else None,
+                refused=self._refuse,
+            )
+            for address in settings.debug_listen
+        ]
 
     async def start(self) -> None:
         """Listen.
@@ -66,15 +87,22 @@ class Operations:
         """
         if self._metrics is not None:
             _log.info("metrics.listening", port=self._metrics.start())
-        if self._debug is not None:
-            _log.info("debug.listening", port=await self._debug.start())
+        for server in self._debug:
+            _log.info("debug.listening", port=await server.start(), operators_only=server.operators_only)
 
     async def stop(self) -> None:
         """Stop listening."""
-        if self._debug is not None:
-            await self._debug.stop()
+        for server in self._debug:
+            await server.stop()
         if self._metrics is not None:
             await self._metrics.stop()
+
+    def _refuse(self, stranger: Stranger) -> None:
+        """Count, and log unless somebody of this name was the last one, who may ask without an end."""
+        self._strangers += 1
+        names = ", ".join(stranger.names)
+        log = _log.debug if self._refusals.again((names,), stranger.method) else _log.warning
+        log("debug.refused", certificate=names, method=stranger.method, address=stranger.address)
 
     def _reading_age(self) -> float | None:
         at = self._source.read_at

@@ -21,6 +21,8 @@ from swarm_xds.networks.memory import NetworkTimings
 from swarm_xds.networks.plan import NetworkOptions
 
 PREFIX = "SWARM_XDS_"
+#: Begins the variables of the commands that ask a control plane; they may stand in the same environment.
+CLIENT_PREFIX = f"{PREFIX}ASK_"
 
 Port = Annotated[int, Field(ge=1, le=65_535)]
 Milliseconds = Annotated[int, Field(ge=1, le=86_400_000)]
@@ -160,14 +162,20 @@ class Settings(BaseModel):
     metrics_listen: str = Field(
         "127.0.0.1:18001", description="Address and port of /metrics, /healthz and /readyz; empty: not served."
     )
-    debug_listen: str = Field(
-        "127.0.0.1:18002",
-        description="Address and port of the debug API, which commands ask; empty: not served. Not encrypted yet.",
+    debug_listen: tuple[str, ...] = Field(
+        ("127.0.0.1:18002",),
+        description="Addresses and ports of the debug API, which commands ask; empty: not served. One that is loopback "
+        "is plain; any other has the three TLS files, and answers operators' certificates only.",
+    )
+    insecure_debug: bool = Field(
+        default=False,
+        description="Serve the debug API without TLS beyond loopback: who reaches the port reads every host, address "
+        "and label.",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Lowest level that is logged.")
     log_format: Literal["console", "json"] = Field("console", description="For people (console) or programs (json).")
 
-    @field_validator("files", "docker_host", "fleet_networks", "relay_constraints", mode="before")
+    @field_validator("files", "docker_host", "fleet_networks", "relay_constraints", "debug_listen", mode="before")
     @classmethod
     def _listed(cls, value: object) -> object:
         """Take a comma-separated text for a list, as the environment has it."""
@@ -181,13 +189,14 @@ class Settings(BaseModel):
 
     @field_validator("listen", "tracing_otlp", "metrics_listen", "debug_listen")
     @classmethod
-    def _address(cls, value: str, info: ValidationInfo) -> str:
+    def _address(cls, value: str | tuple[str, ...], info: ValidationInfo) -> str | tuple[str, ...]:
         if not value and info.field_name != "listen":
             return value
-        host, separator, port = value.rpartition(":")
-        if not separator or not host or not port.isdigit() or int(port) > 65_535:  # noqa: PLR2004
-            raise ValueError("not an address and a port, such as 127.0.0.1:18000")
-        if info.field_name == "tracing_otlp" and not int(port):
+        for each in (value,) if isinstance(value, str) else value:
+            host, separator, port = each.rpartition(":")
+            if not separator or not host or not port.isdigit() or int(port) > 65_535:  # noqa: PLR2004
+                raise ValueError("not an address and a port, such as 127.0.0.1:18000")
+        if info.field_name == "tracing_otlp" and str(value).endswith(":0"):
             raise ValueError("no port to connect to")
         return value
 
@@ -236,9 +245,20 @@ class Settings(BaseModel):
                 f"listen={self.listen} is not loopback, so {', '.join(files)} have to be set; or insecure_xds, where"
                 " nobody else reaches the port: it serves all configuration to whoever asks"
             )
-        if self.insecure_xds and not missing:
-            raise ValueError(f"insecure_xds and {', '.join(files)} exclude each other")
+        for address in self.debug_listen:
+            if missing and not self.insecure_debug and not _is_loopback(address):
+                raise ValueError(
+                    f"debug_listen={address} is not loopback, so {', '.join(files)} have to be set; or insecure_debug,"
+                    " where nobody else reaches the port: it tells every host, address and label to whoever asks"
+                )
+        for name, insecure in (("insecure_xds", self.insecure_xds), ("insecure_debug", self.insecure_debug)):
+            if insecure and not missing:
+                raise ValueError(f"{name} and {', '.join(files)} exclude each other")
         return self
+
+    def asks_operators(self, address: str) -> bool:
+        """Return whether the debug API is mutual TLS on one of its addresses; it is plain on loopback."""
+        return not self.insecure_debug and not _is_loopback(address)
 
     @property
     def edge(self) -> EdgeOptions:
@@ -313,7 +333,7 @@ def load(given: Mapping[str, Any], environ: Mapping[str, str], file: Path | None
     for name, value in _from_file(file).items():
         values[name], origins[name] = value, f"{file}: {name}"
     for variable, value in sorted(environ.items()):
-        if variable.startswith(PREFIX):
+        if variable.startswith(PREFIX) and not variable.startswith(CLIENT_PREFIX):
             name = variable.removeprefix(PREFIX).lower()
             values[name], origins[name] = value, f"environment variable {variable}"
     for name, value in given.items():

@@ -16,7 +16,7 @@ from rich.table import Column, Table
 from swarm_xds import log
 from swarm_xds.app import make_source
 from swarm_xds.cli.ask import commands
-from swarm_xds.cli.ask.client import Address, Context
+from swarm_xds.cli.ask.client import Asked, asking
 from swarm_xds.cli.ask.show import Output, Style
 from swarm_xds.cli.output import Format, failed, tell, write, wrong_use
 from swarm_xds.networks.decision import Decision, Step
@@ -40,7 +40,9 @@ DOCKER_HOST=tcp://manager:2376 swarm-xds networks --plan --format json"""
 _SECONDS = 10.0
 
 
+@asking
 def networks(
+    asked: Asked,
     plan: Annotated[
         bool, typer.Option("--plan", help="Read the swarm and print the plan, without a control plane.")
     ] = False,
@@ -48,12 +50,10 @@ def networks(
     config: Annotated[Path | None, typer.Option(help="YAML file with settings.")] = None,
     style: Annotated[Format | None, typer.Option("--format", help="For programs.", show_default="a table")] = None,
     output: Output = Style.TABLE,
-    context: Context = "",
-    address: Address = "",
 ) -> None:
     """Print how the fleets reach each routed network, what this takes, and what a control plane would do now."""
     if not plan:
-        commands.networks(output if style is None else Style(style), context, address)
+        commands.networks(asked, output if style is None else Style(style))
         return
     log.configure("warning", "console")
     given = {"source": "docker", "manage_networks": True} | ({"docker_host": docker_host} if docker_host else {})

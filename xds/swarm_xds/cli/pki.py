@@ -1,4 +1,4 @@
-"""``swarm-xds pki``: the certificates by which control planes, proxies and relays know each other."""
+"""``swarm-xds pki``: the certificates by which control planes, proxies, relays and operators know each other."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -24,6 +24,8 @@ swarm-xds pki init                                    # files in the folder pki
 
 swarm-xds pki init --docker --fleet default --fleet internal
 
+swarm-xds pki init --operator alice                   # for whoever asks with commands; no Docker secret
+
 swarm-xds pki init /etc/swarm-xds/pki --name xds.example.org"""
 
 RENEW_EXAMPLES = """Examples:
@@ -34,7 +36,7 @@ swarm-xds pki renew --authority                       # three times, with the fi
 
 app = typer.Typer(
     name="pki",
-    help="The certificates of control plane, proxies and relays.",
+    help="The certificates of control plane, proxies, relays and operators.",
     no_args_is_help=True,
     add_completion=False,
 )
@@ -59,17 +61,23 @@ def init(
     name: Annotated[
         list[str] | None, typer.Option(help="Another DNS name or address of the control plane; repeat it.")
     ] = None,
+    operator: Annotated[
+        list[str] | None, typer.Option(help="Who may ask a control plane's debug API; repeat it.", show_default="none")
+    ] = None,
     docker: Docker = False,
     docker_host: Host = None,
 ) -> None:
     """Make an authority and the certificates that it issues, as far as there are none yet.
 
-    Called again with another fleet it adds that one. The folder holds the authority's key: keep it where the machines
-    of the swarm do not reach it, and keep a copy.
+    Called again with another fleet or operator it adds that one. The folder holds the authority's key: keep it where
+    the machines of the swarm do not reach it, and keep a copy.
     """
     log.configure("warning", "console")
     try:
-        members = [issue.control_plane(name or ()), *map(issue.fleet, fleet or ["default"]), issue.relay()]
+        # Where there is a PKI already, one more operator asks for no fleet.
+        fleets = fleet or ([] if operator and Store(folder).exists else ["default"])
+        members = [issue.control_plane(name or ()), *map(issue.fleet, fleets), issue.relay()]
+        members += map(issue.operator, operator or ())
     except ValueError as error:
         wrong_use(str(error))
 

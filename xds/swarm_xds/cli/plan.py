@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from swarm_xds.cli.ask import tables
-from swarm_xds.cli.ask.client import SECONDS, Address, Context, connect
+from swarm_xds.cli.ask.client import SECONDS, Asked, asking, connect
 from swarm_xds.cli.ask.show import Output, Style, show
 from swarm_xds.cli.output import failed, tell
 from swarm_xds.debug.v1 import debug_pb2 as pb
@@ -21,15 +21,15 @@ swarm-xds plan stack.yml
 swarm-xds plan stack.yml --prune --output json"""
 
 
+@asking
 def plan(
+    asked: Asked,
     files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Stack files.", show_default=False)],
     prune: Annotated[
         bool,
         typer.Option("--prune", help="Services that are not in the files go, as with docker stack deploy --prune."),
     ] = False,
     output: Output = Style.TABLE,
-    context: Context = "",
-    address: Address = "",
 ) -> None:
     """Print which routes, clusters and networks would come (+), change (~) and go (-). Nothing is done.
 
@@ -45,7 +45,7 @@ def plan(
         services=[_planned(each) for each in services],
         stacks=sorted({each.stack for each in services}) if prune else [],
     )
-    with connect(context, address) as debug:
+    with connect(asked) as debug:
         answer = debug.Plan(request, timeout=SECONDS)
     show(answer, output, tables.planned(answer.changes))
     if output is Style.TABLE and answer.problems_new:

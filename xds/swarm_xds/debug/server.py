@@ -1,5 +1,7 @@
 """The listener of the debug API: a socket, health and reflection around its services."""
 
+from collections.abc import Callable
+
 import grpc
 from envoy.service.status.v3 import csds_pb2_grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -7,6 +9,7 @@ from grpc_reflection.v1alpha import reflection
 
 from swarm_xds.debug import csds, service
 from swarm_xds.debug.csds import ClientStatus
+from swarm_xds.debug.operators import Guard, Stranger
 from swarm_xds.debug.service import Debug, Probe
 from swarm_xds.debug.v1 import debug_pb2_grpc
 from swarm_xds.observe import Record
@@ -24,16 +27,30 @@ class DebugServer:
         record: What is known.
         probe: What is asked beside it.
         address: ``host:port``; port 0 for any that is free.
-        credentials: TLS, with client certificates if they are to be asked for; ``None`` for plain text.
+        credentials: Mutual TLS: only operators are answered (see ``operators``); ``None`` for plain text, where
+            whoever reaches the port is.
+        refused: Is told of each call of somebody who is none.
     """
 
     def __init__(
-        self, record: Record, probe: Probe, address: str, *, credentials: grpc.ServerCredentials | None = None
+        self,
+        record: Record,
+        probe: Probe,
+        address: str,
+        *,
+        credentials: grpc.ServerCredentials | None = None,
+        refused: Callable[[Stranger], None] = lambda _: None,
     ) -> None:
         self._services = Debug(record, probe), ClientStatus(record)
         self._address = address
         self._credentials = credentials
+        self._refused = refused
         self._server: grpc.aio.Server | None = None
+
+    @property
+    def operators_only(self) -> bool:
+        """Whether it is encrypted and asks who comes."""
+        return self._credentials is not None
 
     async def start(self) -> int:
         """Listen, and return the port.
@@ -42,6 +59,7 @@ class DebugServer:
             AddressError: The address is taken, or is none of this host's.
         """
         server = grpc.aio.server(
+            interceptors=[Guard(self._refused)] if self._credentials else [],
             options=[
                 ("grpc.so_reuseport", 0),
                 ("grpc.max_receive_message_length", _REQUEST_BYTES),
@@ -49,7 +67,7 @@ class DebugServer:
                 # Whoever watches and vanishes without a word must not be kept for ever.
                 ("grpc.keepalive_time_ms", int(_LIMITS.keepalive_time * 1000)),
                 ("grpc.keepalive_timeout_ms", int(_LIMITS.keepalive_timeout * 1000)),
-            ]
+            ],
         )
         debug, status = self._services
         debug_pb2_grpc.add_DebugServicer_to_server(debug, server)

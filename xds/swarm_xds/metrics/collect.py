@@ -49,6 +49,7 @@ class Probe:
         operations: Steps of the network manager by action and success.
         steps_waiting: Steps that wait.
         handshakes: TLS handshakes that were refused, by reason.
+        strangers: Calls of the debug API that were refused.
     """
 
     reading_age: Callable[[], float | None]
@@ -56,6 +57,7 @@ class Probe:
     operations: Callable[[], Mapping[tuple[str, bool], int]] = dict
     steps_waiting: Callable[[], int] = int
     handshakes: Callable[[], dict[str, int]] = dict
+    strangers: Callable[[], int] = int
 
 
 class Metrics(Collector):
@@ -118,6 +120,7 @@ class Metrics(Collector):
         }
         yield _family(table.OPERATIONS, operations)
         yield _family(table.STEPS, {(): self._probe.steps_waiting()})
+        yield _family(table.STRANGERS, {(): self._probe.strangers()})
         if record.situation is not None:
             yield from _situation(record.situation)
 

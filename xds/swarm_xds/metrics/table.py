@@ -142,6 +142,11 @@ RELAYS = Metric(
     doc="Tasks of the relay of each network: wanted and running.",
     labels=("fleet", "network", "state"),
 )
+STRANGERS = Metric(
+    name="debug_refused",
+    form=Form.COUNTER,
+    doc="Calls of the debug API by clients with a certificate that is no operator's.",
+)
 
 TABLE = (
     INFO,
@@ -170,4 +175,5 @@ TABLE = (
     OPERATIONS,
     STEPS,
     RELAYS,
+    STRANGERS,
 )

@@ -1,8 +1,9 @@
 """An authority and what it issues, as values: ECDSA on P-256, signed with SHA-256.
 
-Names are URIs, as SPIFFE has them: ``spiffe://swarm-xds/control-plane``, ``spiffe://swarm-xds/fleet/<fleet>`` and
-``spiffe://swarm-xds/relay``. The server lets a proxy have the fleet that its certificate names, and a proxy takes
-configuration from whoever is called control plane, at whatever address.
+Names are URIs, as SPIFFE has them: ``spiffe://swarm-xds/control-plane``, ``spiffe://swarm-xds/fleet/<fleet>``,
+``spiffe://swarm-xds/relay`` and ``spiffe://swarm-xds/operator/<name>``. The server lets a proxy have the fleet that its
+certificate names and lets operators ask, and a proxy takes configuration from whoever is called control plane, at
+whatever address.
 """
 
 import re
@@ -26,6 +27,7 @@ from swarm_xds.certs.parse import spki
 from swarm_xds.certs.values import PrivateKey
 
 TRUST_DOMAIN = "spiffe://swarm-xds"
+_OPERATOR = f"{TRUST_DOMAIN}/operator/"
 #: Where a control plane is found: its service's name in its stack, that of its tasks, and this machine.
 SERVER_NAMES = ("control-plane", "tasks.control-plane", "localhost", "127.0.0.1", "::1")
 
@@ -37,7 +39,7 @@ _SKEW = timedelta(hours=1)
 _HOST = re.compile(
     r"(?=.{1,253}$)[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9])?)*"
 )
-_FLEET = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,50}")
+_PART = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,50}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,16 +92,35 @@ def fleet(name: str) -> Member:
     Raises:
         ValueError: The name cannot stand in a URI and in a file's name.
     """
-    if not _FLEET.fullmatch(name):
-        raise ValueError(
-            f'"{name}" cannot name a fleet in a certificate: up to 51 letters, digits and - _ . are allowed'
-        )
+    _check(name, "a fleet")
     return Member(name=f"fleet-{name}", uri=f"{TRUST_DOMAIN}/fleet/{name}", calls=True)
 
 
 def relay() -> Member:
     """Return the relays, which hand over certificates of stacks to control planes alone."""
     return Member(name="relay", uri=f"{TRUST_DOMAIN}/relay", serves=True)
+
+
+def operator(name: str) -> Member:
+    """Return a person or program that asks control planes what they know.
+
+    Raises:
+        ValueError: The name cannot stand in a URI and in a file's name.
+    """
+    _check(name, "an operator")
+    return Member(name=f"operator-{name}", uri=f"{_OPERATOR}{name}", calls=True)
+
+
+def is_operator(member: Member) -> bool:
+    """Tell whether a member is an operator."""
+    return member.uri.startswith(_OPERATOR)
+
+
+def _check(name: str, what: str) -> None:
+    if not _PART.fullmatch(name):
+        raise ValueError(
+            f'"{name}" cannot name {what} in a certificate: up to 51 letters, digits and - _ . are allowed'
+        )
 
 
 def member_of(name: str, certificate: x509.Certificate) -> Member:

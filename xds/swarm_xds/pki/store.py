@@ -3,7 +3,7 @@
     ca.crt               the authorities that are trusted, the one that issues first
     ca.key               the key of the one that issues; it is needed nowhere but here
     ca-next.key          during a change of authority: the key of the one that is to issue next
-    control-plane.crt    and .key; also fleet-<name>.crt and .key, and relay.crt and .key
+    control-plane.crt    and .key; also fleet-<name>.crt and .key, relay.crt and .key, operator-<name>.crt and .key
 
 Certificates can be read by all, keys by their owner only. Each file is written in one step.
 """
@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, load_pem_priv
 from swarm_xds.certs import files
 from swarm_xds.certs.parse import UnusableError, parse, spki
 from swarm_xds.certs.values import PrivateKey
-from swarm_xds.pki.issue import Authority, Issued, Member, member_of
+from swarm_xds.pki.issue import Authority, Issued, Member, is_operator, member_of
 
 #: The part of its life that a certificate has left when it is renewed.
 RENEW_BELOW = 1 / 3
@@ -143,12 +143,13 @@ class Store:
         return until if until - now < REPLACE_BEFORE else None
 
     def contents(self) -> dict[str, bytes]:
-        """Return what holders of certificates need, by file name: everything but the authority's keys.
+        """Return what the swarm needs, by file name: everything but the authority's keys and what is an operator's.
 
         Raises:
-            PkiError: A file is missing or cannot be read.
+            PkiError: A file is missing or cannot be read, or names no member.
         """
-        names = [_BUNDLE, *(f"{name}{ending}" for name in self.members() for ending in (".crt", ".key"))]
+        members = [name for name, found in self.members().items() if not is_operator(self._member(name, found))]
+        names = [_BUNDLE, *(f"{name}{ending}" for name in members for ending in (".crt", ".key"))]
         return {name: self._read(name) for name in names}
 
     def _is_due(self, name: str, certificate: x509.Certificate, authority: Authority, now: datetime) -> bool:

@@ -1,4 +1,4 @@
-"""Mutual TLS of the xDS port: files in, gRPC's credentials out, and which fleet a client's certificate names.
+"""Mutual TLS of our ports: files in, gRPC's credentials out, and which fleet or operator a client's certificate names.
 
 The files are looked at again for each handshake, so a renewal needs no restart and touches no stream. It must not know
 who issues certificates, nor what is served.
@@ -17,6 +17,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 
 #: The URI in a member's certificate, before the fleet's name.
 FLEET_URI = "spiffe://swarm-xds/fleet/"
+#: The URI in an operator's certificate, before the operator's name.
+OPERATOR_URI = "spiffe://swarm-xds/operator/"
 
 #: Where gRPC puts the URIs of a client's certificate; ``x509_subject_alternative_name`` has other kinds of names too.
 _PEER_URI = "peer_uri"
@@ -173,6 +175,27 @@ def certified_fleet(authentication: Mapping[str, Iterable[bytes]]) -> str | None
     Args:
         authentication: What gRPC's ``auth_context`` says of the client.
     """
-    uris = [uri.decode("utf-8", "replace") for uri in authentication.get(_PEER_URI, ())]
+    uris = certified_uris(authentication)
     fleets = [uri.removeprefix(FLEET_URI) for uri in uris if uri.startswith(FLEET_URI)]
     return fleets[0] if len(fleets) == 1 and fleets[0] else None
+
+
+def certified_operator(authentication: Mapping[str, Iterable[bytes]]) -> str | None:
+    """Return the operator that a client's certificate names; ``None`` if it names anything else, or more than that.
+
+    Args:
+        authentication: As for ``certified_fleet``.
+    """
+    uris = certified_uris(authentication)
+    if len(uris) != 1 or not uris[0].startswith(OPERATOR_URI):
+        return None
+    return uris[0].removeprefix(OPERATOR_URI) or None
+
+
+def certified_uris(authentication: Mapping[str, Iterable[bytes]]) -> tuple[str, ...]:
+    """Return every URI that a client's certificate names.
+
+    Args:
+        authentication: As for ``certified_fleet``.
+    """
+    return tuple(uri.decode("utf-8", "replace") for uri in authentication.get(_PEER_URI, ()))

@@ -162,8 +162,8 @@ class LogObserver:
 
     def __init__(self, logger: FilteringBoundLogger) -> None:
         self._logger = logger
-        self._rejections = _Said()
-        self._refusals = _Said()
+        self._rejections = Said()
+        self._refusals = Said()
 
     def opened(self, peer: Peer) -> None:
         """Log ``xds.opened``."""
@@ -212,7 +212,7 @@ class LogObserver:
         return self._logger.bind(node=peer.node, fleet=peer.fleet)
 
 
-class _Said:
+class Said:
     """Knows what was said last of each of the latest things."""
 
     def __init__(self) -> None:

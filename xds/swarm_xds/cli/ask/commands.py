@@ -14,7 +14,7 @@ import typer
 from google.protobuf.json_format import MessageToJson
 
 from swarm_xds.cli.ask import certificates, tables
-from swarm_xds.cli.ask.client import SECONDS, Address, Context, connect
+from swarm_xds.cli.ask.client import SECONDS, Asked, asking, connect
 from swarm_xds.cli.ask.show import Output, Style, line, show
 from swarm_xds.cli.output import wrong_use
 from swarm_xds.debug.v1 import debug_pb2 as pb
@@ -29,59 +29,62 @@ _SEVERITIES = {word: severity for severity, (word, _) in tables.SEVERITIES.items
 _TYPES = {type_url.rpartition(".")[2].lower(): type_url for type_url in ADS_ORDER}
 
 
-def routes(fleet: Fleet = "", output: Output = Style.TABLE, context: Context = "", address: Address = "") -> None:
+@asking
+def routes(asked: Asked, fleet: Fleet = "", output: Output = Style.TABLE) -> None:
     """Print every route: host, path, and where requests go."""
-    with connect(context, address) as debug:
+    with connect(asked) as debug:
         answer = debug.ListRoutes(pb.ListRoutesRequest(fleet=fleet), timeout=SECONDS)
     show(answer, output, tables.routes(answer.routes))
 
 
-def services(output: Output = Style.TABLE, context: Context = "", address: Address = "") -> None:
+@asking
+def services(asked: Asked, output: Output = Style.TABLE) -> None:
     """Print every service that carries a label of ours: its tasks, networks, routes and problems."""
-    with connect(context, address) as debug:
+    with connect(asked) as debug:
         answer = debug.ListServices(pb.ListServicesRequest(), timeout=SECONDS)
     show(answer, output, tables.services(answer.services))
 
 
+@asking
 def problems(
+    asked: Asked,
     service: Annotated[str, typer.Option("--service", help="Only this service.", show_default="all")] = "",
     severity: Annotated[str, typer.Option("--severity", help="info, warning or error: only this or worse.")] = "info",
     output: Output = Style.TABLE,
-    context: Context = "",
-    address: Address = "",
 ) -> None:
     """Print what is wrong, each with reason and cure. Exit status 1 if something of it is an error."""
     if severity not in _SEVERITIES:
         wrong_use(f"--severity {severity}: there are {', '.join(_SEVERITIES)}")
-    with connect(context, address) as debug:
+    with connect(asked) as debug:
         request = pb.ListProblemsRequest(service=service, at_least=_SEVERITIES[severity])
         answer = debug.ListProblems(request, timeout=SECONDS)
     show(answer, output, tables.problems(answer.problems))
     _exit(wrong=any(each.severity == pb.Problem.SEVERITY_ERROR for each in answer.problems))
 
 
-def nodes(fleet: Fleet = "", output: Output = Style.TABLE, context: Context = "", address: Address = "") -> None:
+@asking
+def nodes(asked: Asked, fleet: Fleet = "", output: Output = Style.TABLE) -> None:
     """Print every proxy and how it stands to what it is to have. Exit status 1 if one refuses a part of it."""
-    with connect(context, address) as debug:
+    with connect(asked) as debug:
         answer = debug.ListNodes(pb.ListNodesRequest(fleet=fleet), timeout=SECONDS)
     show(answer, output, tables.nodes(answer.nodes, time.time()))
     _exit(wrong=any(each.standing == pb.STANDING_REFUSED for each in answer.nodes))
 
 
+@asking
 def certs(
+    asked: Asked,
     expiring: Annotated[
         int | None,
         typer.Option("--expiring", min=0, help="Only those that end within so many days.", show_default="all"),
     ] = None,
     output: Output = Style.TABLE,
-    context: Context = "",
-    address: Address = "",
 ) -> None:
     """Print every certificate: who uses it, when it ends, and why it is not served. Private keys are never shown.
 
     Exit status 1 if one that is used has expired, or ends within the days of --expiring, or if a host waits for one.
     """
-    with connect(context, address) as debug:
+    with connect(asked) as debug:
         answer = debug.ListCertificates(pb.ListCertificatesRequest(), timeout=SECONDS)
     now = time.time()
     if expiring is not None:
@@ -95,9 +98,9 @@ def certs(
     )
 
 
-def networks(output: Style, context: str, address: str) -> None:
+def networks(asked: Asked, output: Style) -> None:
     """Print how the fleets reach networks, and what is to be done for it."""
-    with connect(context, address) as debug:
+    with connect(asked) as debug:
         answer = debug.ListNetworks(pb.ListNetworksRequest(), timeout=SECONDS)
     if output is Style.TABLE and not answer.managed:
         typer.echo("this control plane keeps no networks")
@@ -105,37 +108,39 @@ def networks(output: Style, context: str, address: str) -> None:
     show(answer, output, tables.networks(answer.networks), tables.steps(answer.steps))
 
 
+@asking
 def snapshot(
+    asked: Asked,
     type_: Annotated[str, typer.Option("--type", help=f"Only this type: {', '.join(_TYPES)}.")] = "",
     fleet: Annotated[str, typer.Option("--fleet", help="Whose.", show_default="the default fleet")] = "",
     output: Output = Style.TABLE,
-    context: Context = "",
-    address: Address = "",
 ) -> None:
     """Print the resources that each proxy of a fleet is to have; the documents have them whole, secrets redacted."""
     if type_ and type_.lower() not in _TYPES:
         wrong_use(f"--type {type_}: there are {', '.join(_TYPES)}")
-    with connect(context, address) as debug:
+    with connect(asked) as debug:
         request = pb.GetSnapshotRequest(fleet=fleet, type_url=_TYPES.get(type_.lower(), ""))
         answer = debug.GetSnapshot(request, timeout=SECONDS)
     show(answer, output, tables.snapshot(answer))
 
 
+@asking
 def diff(
+    asked: Asked,
     node: Annotated[str, typer.Option("--node", help="Only this proxy.", show_default="all")] = "",
     fleet: Fleet = "",
     output: Output = Style.TABLE,
-    context: Context = "",
-    address: Address = "",
 ) -> None:
     """Print what proxies do not have as they are to have it. Exit status 1 if there is anything."""
-    with connect(context, address) as debug:
+    with connect(asked) as debug:
         answer = debug.Diff(pb.DiffRequest(fleet=fleet, node=node), timeout=SECONDS)
     show(answer, output, tables.differences(answer.differences))
     _exit(wrong=bool(answer.differences))
 
 
+@asking
 def explain(
+    asked: Asked,
     url: Annotated[str, typer.Argument(metavar="URL", help="Such as app.example.org/path.", show_default=False)],
     method: Annotated[str, typer.Option("--method", help="Of the request.")] = "GET",
     header: Annotated[
@@ -143,15 +148,13 @@ def explain(
     ] = None,
     fleet: Annotated[str, typer.Option("--fleet", help="Whose proxy is asked.", show_default="the default fleet")] = "",
     output: Output = Style.TABLE,
-    context: Context = "",
-    address: Address = "",
 ) -> None:
     """Say step by step why a request reaches what it reaches, or why not and what to change.
 
     Exit status 1 if it does not get through.
     """
     headers = {name.strip(): value.strip() for name, _, value in (each.partition(":") for each in header or ())}
-    with connect(context, address) as debug:
+    with connect(asked) as debug:
         request = pb.ExplainRequest(url=url, method=method, headers=headers, fleet=fleet)
         answer = debug.Explain(request, timeout=SECONDS)
     show(answer, output, tables.explanation(answer))
@@ -160,16 +163,16 @@ def explain(
     _exit(wrong=answer.outcome not in {"forwarded", "redirected"})
 
 
+@asking
 def watch(
+    asked: Asked,
     last: Annotated[int, typer.Option("--last", min=0, max=256, help="Begin with so many of the last changes.")] = 0,
     output: Output = Style.TABLE,
-    context: Context = "",
-    address: Address = "",
 ) -> None:
     """Print each change as it happens: its cause, and after how long every proxy had it. Ends with Ctrl-C."""
     if output is Style.YAML:
         wrong_use("watch prints lines, or with --output json one document a line")
-    with connect(context, address) as debug:
+    with connect(asked) as debug:
         call = debug.Watch(pb.WatchRequest(last=last))
         interrupted = threading.Event()
 

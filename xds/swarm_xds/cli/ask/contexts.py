@@ -1,13 +1,14 @@
 """Contexts: names for control planes, in a small file of the user's.
 
-``current: prod`` and, under ``contexts:``, an ``address`` for each name. The file is
-``$XDG_CONFIG_HOME/swarm-xds/contexts.yml``, by default below ``$HOME/.config``.
+``current: prod`` and, under ``contexts:``, for each name an ``address`` and, for one that is encrypted, ``ca``,
+``cert``, ``key`` and perhaps ``server_name``. The file is ``$XDG_CONFIG_HOME/swarm-xds/contexts.yml``, by default below
+``$HOME/.config``. It holds paths of keys, and no key.
 """
 
 import os
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,6 +16,7 @@ import typer
 import yaml
 
 from swarm_xds.cli.output import failed, wrong_use
+from swarm_xds.settings import CLIENT_PREFIX
 
 DEFAULT_ADDRESS = "127.0.0.1:18002"
 
@@ -22,15 +24,43 @@ app = typer.Typer(help="Names for control planes, so that one can talk to severa
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """A control plane, and how it is talked to.
+
+    Attributes:
+        address: ``host:port`` of its debug API.
+        ca: PEM file of the authorities that its certificate may be of; empty, as the next two, where TLS is not spoken.
+        cert: PEM file of the operator's own certificate.
+        key: PEM file of its key.
+        server_name: Name that the control plane's certificate has to have; empty for the one that all of ours have.
+    """
+
+    address: str = ""
+    ca: str = ""
+    cert: str = ""
+    key: str = ""
+    server_name: str = ""
+
+    @property
+    def encrypted(self) -> bool:
+        """Whether TLS is spoken."""
+        return bool(self.ca)
+
+    def over(self, other: "Target") -> "Target":
+        """Return this, with the other's fields where it has none."""
+        return Target(**{each.name: getattr(self, each.name) or getattr(other, each.name) for each in fields(self)})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Contexts:
-    """All contexts: address by name, and the name of the one that is used if none is given; it may be empty."""
+    """All contexts by name, and the name of the one that is used if none is given; it may be empty."""
 
     current: str = ""
-    addresses: Mapping[str, str] = field(default_factory=dict)
+    targets: Mapping[str, Target] = field(default_factory=dict)
 
 
 class ContextsError(ValueError):
-    """The file of contexts cannot be read or used."""
+    """The file of contexts cannot be read or used, or what is given names no control plane."""
 
 
 def path(environ: Mapping[str, str]) -> Path:
@@ -53,10 +83,14 @@ def load(file: Path) -> Contexts:
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ContextsError(f"{file}: {' '.join(str(error).split())}") from error
     try:
-        addresses = {str(name): checked(each["address"]) for name, each in (document["contexts"] or {}).items()}
-        return Contexts(current=str(document.get("current") or ""), addresses=addresses)
+        targets = {
+            str(name): checked(Target(**{key: str(value) for key, value in each.items()}))
+            for name, each in (document["contexts"] or {}).items()
+        }
+        return Contexts(current=str(document.get("current") or ""), targets=targets)
     except (KeyError, TypeError, AttributeError) as error:
-        raise ContextsError(f"{file}: not a file of contexts: current, and contexts with an address each") from error
+        known = ", ".join(each.name for each in fields(Target))
+        raise ContextsError(f"{file}: not a file of contexts: current, and contexts with {known}") from error
     except ContextsError as error:
         raise ContextsError(f"{file}: {error}") from error
 
@@ -69,7 +103,10 @@ def save(file: Path, contexts: Contexts) -> None:
     """
     document = {
         "current": contexts.current,
-        "contexts": {name: {"address": address} for name, address in sorted(contexts.addresses.items())},
+        "contexts": {
+            name: {each.name: value for each in fields(target) if (value := getattr(target, each.name))}
+            for name, target in sorted(contexts.targets.items())
+        },
     }
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -80,40 +117,54 @@ def save(file: Path, contexts: Contexts) -> None:
         raise ContextsError(f"{file}: {error.strerror}") from error
 
 
-def checked(address: object) -> str:
-    """Return an address of the form ``host:port``.
+def checked(target: Target) -> Target:
+    """Return a target whose address has the form ``host:port``, and which has all files of TLS or none.
 
     Raises:
-        ContextsError: It has another form.
+        ContextsError: It is not so.
     """
-    text = str(address)
-    host, _, port = text.rpartition(":")
+    host, _, port = target.address.rpartition(":")
     if not host or not port.isdigit() or not 0 < int(port) < 65_536:  # noqa: PLR2004
-        raise ContextsError(f'"{text}" is not an address and a port, such as {DEFAULT_ADDRESS}')
-    return text
+        raise ContextsError(f'"{target.address}" is not an address and a port, such as {DEFAULT_ADDRESS}')
+    missing = [name for name in ("ca", "cert", "key") if not getattr(target, name)]
+    if missing and (len(missing) < 3 or target.server_name):  # noqa: PLR2004
+        raise ContextsError(f"TLS needs all of ca, cert and key: {', '.join(missing)} missing")
+    return target
 
 
-def find(contexts: Contexts, name: str, address: str) -> str:
-    """Return the address to talk to: the one that is given, the named context's, or the current one's.
+def find(contexts: Contexts, name: str, given: Target, environ: Mapping[str, str]) -> Target:
+    """Return who to talk to.
+
+    What is given goes first: the address, or the named context. Then come the environment's address, its context, the
+    current context, and the debug API of this machine. Files of TLS that are given go before those of the context, and
+    those of the environment count wherever no context is named on the command line.
 
     Raises:
-        ContextsError: There is no such context, or the address is none.
+        ContextsError: There is no such context, or what comes out names no control plane.
     """
-    if address:
-        return checked(address)
-    chosen = name or contexts.current
-    if not chosen:
-        return DEFAULT_ADDRESS
-    if chosen not in contexts.addresses:
-        known = ", ".join(sorted(contexts.addresses)) or "none yet"
-        raise ContextsError(f"there is no context {chosen}; there are: {known}")
-    return contexts.addresses[chosen]
+    if name and given.address:
+        raise ContextsError("--context and --address exclude each other")
+    if name:
+        return checked(given.over(_named(contexts, name)))
+    around = Target(**{each.name: environ.get(f"{CLIENT_PREFIX}{each.name.upper()}", "") for each in fields(Target)})
+    wanted = given.over(around)
+    if wanted.address:
+        return checked(wanted)
+    chosen = environ.get(f"{CLIENT_PREFIX}CONTEXT") or contexts.current
+    return checked(wanted.over(_named(contexts, chosen) if chosen else Target(address=DEFAULT_ADDRESS)))
+
+
+def _named(contexts: Contexts, name: str) -> Target:
+    if name not in contexts.targets:
+        known = ", ".join(sorted(contexts.targets)) or "none yet"
+        raise ContextsError(f"there is no context {name}; there are: {known}")
+    return contexts.targets[name]
 
 
 def complete(incomplete: str) -> list[str]:
     """Return the names of contexts for the shell's completion."""
     try:
-        return [name for name in load(path(os.environ)).addresses if name.startswith(incomplete)]
+        return [name for name in load(path(os.environ)).targets if name.startswith(incomplete)]
     except ContextsError:
         return []
 
@@ -134,25 +185,48 @@ def _saved(file: Path, contexts: Contexts) -> None:
 
 
 Name = Annotated[str, typer.Argument(metavar="NAME", autocompletion=complete, show_default=False)]
+Ca = Annotated[Path | None, typer.Option("--ca", help="Its authorities: ca.crt of swarm-xds pki.", metavar="FILE")]
+Cert = Annotated[Path | None, typer.Option("--cert", help="Your operator's certificate.", metavar="FILE")]
+Key = Annotated[Path | None, typer.Option("--key", help="Its key.", metavar="FILE")]
+ServerName = Annotated[
+    str,
+    typer.Option(
+        "--server-name", help="Name that its certificate has to have.", show_default="control-plane", metavar="NAME"
+    ),
+]
+
+
+def target(address: str, ca: Path | None, cert: Path | None, key: Path | None, server_name: str) -> Target:
+    """Return what options say, with whole paths, which mean the same from any directory."""
+    files = {name: str(each.absolute()) for name, each in (("ca", ca), ("cert", cert), ("key", key)) if each}
+    return Target(address=address, server_name=server_name, **files)
 
 
 @app.command("list")
 def list_() -> None:
     """Print all contexts; the current one has a star."""
     _, contexts = _loaded()
-    for name, address in sorted(contexts.addresses.items()):
-        typer.echo(f"{'*' if name == contexts.current else ' '} {name}  {address}")
+    for name, each in sorted(contexts.targets.items()):
+        encrypted = f"  TLS, as {each.cert}" if each.encrypted else ""
+        typer.echo(f"{'*' if name == contexts.current else ' '} {name}  {each.address}{encrypted}")
 
 
 @app.command("set")
-def set_(name: Name, address: Annotated[str, typer.Argument(metavar="HOST:PORT", help="Of the debug API.")]) -> None:
-    """Add a context, or change its address; the first one is the current one."""
+def set_(
+    name: Name,
+    address: Annotated[str, typer.Argument(metavar="HOST:PORT", help="Of the debug API.")],
+    ca: Ca = None,
+    cert: Cert = None,
+    key: Key = None,
+    server_name: ServerName = "",
+) -> None:
+    """Add a context, or put another in its place; the first one is the current one."""
     file, contexts = _loaded()
     try:
-        addresses = {**contexts.addresses, name: checked(address)}
+        targets = {**contexts.targets, name: checked(target(address, ca, cert, key, server_name))}
     except ContextsError as error:
         wrong_use(str(error))
-    _saved(file, replace(contexts, addresses=addresses, current=contexts.current or name))
+    _saved(file, replace(contexts, targets=targets, current=contexts.current or name))
 
 
 @app.command()
@@ -160,7 +234,7 @@ def use(name: Name) -> None:
     """Make a context the current one."""
     file, contexts = _loaded()
     try:
-        find(contexts, name, "")
+        _named(contexts, name)
     except ContextsError as error:
         wrong_use(str(error))
     _saved(file, replace(contexts, current=name))
@@ -170,7 +244,7 @@ def use(name: Name) -> None:
 def remove(name: Name) -> None:
     """Forget a context."""
     file, contexts = _loaded()
-    if name not in contexts.addresses:
+    if name not in contexts.targets:
         wrong_use(f"there is no context {name}")
-    rest = {each: address for each, address in contexts.addresses.items() if each != name}
-    _saved(file, Contexts(current="" if contexts.current == name else contexts.current, addresses=rest))
+    rest = {each: target for each, target in contexts.targets.items() if each != name}
+    _saved(file, Contexts(current="" if contexts.current == name else contexts.current, targets=rest))
