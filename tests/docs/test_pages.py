@@ -13,7 +13,7 @@ import typer.main
 
 from support.command import command
 from support.engine import FakeEngine
-from swarm_xds.cli.main import app
+from swarm_xds.cli.main import application
 from swarm_xds.cli.reference import KINDS, pages
 from swarm_xds.problem import Kind
 
@@ -56,7 +56,7 @@ def commands() -> Iterator[tuple[str, str]]:
 @pytest.mark.parametrize("call", sorted({call for _, call in commands()}))
 def test_each_command_is_one_that_there_is(call: str) -> None:
     """With options and arguments that it takes."""
-    group = typer.main.get_command(app)
+    group = typer.main.get_command(application())
     words = shlex.split(call)[1:]
     while isinstance(group, click.Group):
         name = words.pop(0)

@@ -14,7 +14,8 @@ from support.pebble import Pebble
 from support.tls_client import ask_plain
 from support.tls_tasks import Task
 from support.tls_world import tls_world
-from swarm_xds.certs.acme import AcmeOptions, AcmeSource, ChallengeType
+from swarm_xds.certs.acme.options import AcmeOptions, ChallengeType
+from swarm_xds.certs.acme.source import AcmeSource
 from swarm_xds.certs.acme.state import Folder
 from swarm_xds.certs.acme.tls_alpn import answer
 

@@ -14,7 +14,8 @@ from support.certificates import Issued
 from support.ports import free_port
 from support.tls_client import Client
 from swarm_xds.app import App, Published
-from swarm_xds.certs.acme import AcmeOptions, AcmeSource
+from swarm_xds.certs.acme.options import AcmeOptions
+from swarm_xds.certs.acme.source import AcmeSource
 from swarm_xds.certs.directory import CertificateDirectory
 from swarm_xds.certs.obtain import ObtainingSource
 from swarm_xds.demo.envoy import Envoy

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 
 import structlog
 
-from swarm_xds.certs.acme import AcmeSource
+from swarm_xds.certs.acme.source import AcmeSource
 from swarm_xds.certs.base import CertificateSource, CertificatesReading
 from swarm_xds.certs.directory import CertificateDirectory
 from swarm_xds.certs.obtain import ObtainingSource

@@ -18,9 +18,10 @@ from structlog.testing import capture_logs
 from support.certificates import authority, secret_lines
 from support.pebble import Pebble
 from swarm_xds.certs import choose, files
-from swarm_xds.certs.acme import AcmeOptions, AcmeSource, ChallengeType
+from swarm_xds.certs.acme.options import AcmeOptions, ChallengeType
 from swarm_xds.certs.acme.order import rest_until
 from swarm_xds.certs.acme.pacing import Account, Attempts
+from swarm_xds.certs.acme.source import AcmeSource
 from swarm_xds.certs.acme.state import Folder, State
 from swarm_xds.certs.acme.tls_alpn import answer
 from swarm_xds.certs.base import CertificatesReading

@@ -3,8 +3,3 @@
 In: hosts, and a directory that all replicas share. Out: a source of certificates, with the challenges that proxies
 answer. It knows nothing of labels, routes or Envoy.
 """
-
-from swarm_xds.certs.acme.options import AcmeOptions, ChallengeType
-from swarm_xds.certs.acme.source import AcmeSource
-
-__all__ = ["AcmeOptions", "AcmeSource", "ChallengeType"]

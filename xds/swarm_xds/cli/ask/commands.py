@@ -6,7 +6,6 @@ Exit status 1 where what they show is wrong, 3 if the control plane cannot be as
 import signal
 import threading
 import time
-from collections.abc import Callable
 from typing import Annotated
 
 import grpc
@@ -194,17 +193,17 @@ def watch(
             raise typer.Exit(_INTERRUPTED) from None
 
 
-#: Each command with its examples.
-COMMANDS: dict[Callable[..., None], str] = {
-    routes: "swarm-xds routes\n\nswarm-xds routes --fleet internal --output json",
-    services: "swarm-xds services",
-    problems: "swarm-xds problems\n\nswarm-xds problems --severity error --service shop_web",
-    nodes: "swarm-xds nodes\n\nswarm-xds nodes --context staging",
-    explain: "swarm-xds explain app.example.org/path\n\nswarm-xds explain http://app.example.org --method POST",
-    diff: "swarm-xds diff\n\nswarm-xds diff --node edge-node1",
-    certs: "swarm-xds certs\n\nswarm-xds certs --expiring 14 --output json",
-    watch: "swarm-xds watch\n\nswarm-xds watch --last 20 --output json",
-    snapshot: "swarm-xds snapshot\n\nswarm-xds snapshot --type cluster --output yaml",
+#: Of each command.
+EXAMPLES = {
+    "routes": "swarm-xds routes\n\nswarm-xds routes --fleet internal --output json",
+    "services": "swarm-xds services",
+    "problems": "swarm-xds problems\n\nswarm-xds problems --severity error --service shop_web",
+    "nodes": "swarm-xds nodes\n\nswarm-xds nodes --context staging",
+    "explain": "swarm-xds explain app.example.org/path\n\nswarm-xds explain http://app.example.org --method POST",
+    "diff": "swarm-xds diff\n\nswarm-xds diff --node edge-node1",
+    "certs": "swarm-xds certs\n\nswarm-xds certs --expiring 14 --output json",
+    "watch": "swarm-xds watch\n\nswarm-xds watch --last 20 --output json",
+    "snapshot": "swarm-xds snapshot\n\nswarm-xds snapshot --type cluster --output yaml",
 }
 
 
