@@ -183,7 +183,7 @@ def outputs(case: Path) -> dict[str, str]:
     if readers:
         envoy["readers"] = {each.stack: [secret.name for secret in each.secrets] for each in readers}
     return {
-        "model.yaml": _DATE.sub("(date)", _yaml([_plain(fleet) for fleet in made.model.fleets])),
+        "model.yaml": _yaml([_plain(fleet) for fleet in made.model.fleets]),
         "envoy.yaml": _yaml(envoy),
         "problems.txt": _DATE.sub("(date)", "".join(f"{problem}\n" for problem in made.problems)),
     }
@@ -301,6 +301,8 @@ def _plain(value: Any) -> Any:
         return {name: _plain(given) for name, (given, default) in shown.items() if given != default}
     if isinstance(value, Enum):
         return value.value
+    if isinstance(value, str):
+        return _DATE.sub("(date)", value)
     if isinstance(value, tuple | list):
         return [_plain(each) for each in value]
     return value
