@@ -301,11 +301,9 @@ def _plain(value: Any) -> Any:
         return {name: _plain(given) for name, (given, default) in shown.items() if given != default}
     if isinstance(value, Enum):
         return value.value
-    if isinstance(value, str):
-        return _DATE.sub("(date)", value)
     if isinstance(value, tuple | list):
         return [_plain(each) for each in value]
-    return value
+    return _DATE.sub("(date)", value) if isinstance(value, str) else value
 
 
 def _default(field: "Field[Any]") -> Any:
