@@ -14,11 +14,14 @@ from typing import Any, ClassVar
 import pytest
 from structlog.testing import capture_logs
 
-from support.certificates import secret_lines
+from support.certificates import authority, secret_lines
 from support.pebble import Pebble
 from swarm_xds.certs import choose, files
 from swarm_xds.certs.acme import AcmeOptions, AcmeSource
+from swarm_xds.certs.acme.pacing import Attempts
+from swarm_xds.certs.acme.state import Folder, State
 from swarm_xds.certs.base import CertificatesReading
+from swarm_xds.certs.stock import Origin
 from swarm_xds.certs.values import Certificate, Certificates, Challenge
 from swarm_xds.problem import Severity
 
@@ -308,3 +311,29 @@ async def test_a_state_that_cannot_be_read_stops_orders_and_nothing_else(
         assert "nothing is ordered" in replica.reading.problems[0].reason
         assert replica.served() is not None
     assert pebble.log.count("/order-plz -> calling") == before
+
+
+async def test_what_is_told_of_each_host(tmp_path: Path) -> None:
+    """What there is, what is waited for, and what is in the way; no key."""
+    options = AcmeOptions(folder=tmp_path, directory="https://acme.example.org/", terms_agreed=True)
+    folder = Folder(tmp_path)
+    folder.make()
+    pair = authority().issue("there.example.org").pair
+    folder.save_certificate("there.example.org", pair)
+    failed = {host: Attempts(failures=1, reason=f"no for {host}") for host in ("there.example.org", "not.example.org")}
+    folder.save(State(hosts=failed))
+    source = AcmeSource(options)
+    source.want(["there.example.org", "not.example.org", "*.example.org", "new.example.org"])
+    reading = await anext(source.readings())
+    assert {each.origin for each in reading.stock} == {Origin.ACME}
+    assert {each.material.name: (each.material.chain is not None, each.kept) for each in reading.stock} == {
+        "there.example.org.pem": (True, "no for there.example.org"),
+        "not.example.org": (False, ""),
+        "*.example.org": (False, ""),
+        "new.example.org": (False, ""),
+    }
+    reasons = {each.material.name: each.material.reason for each in reading.stock}
+    assert reasons["not.example.org"] == "no for not.example.org"
+    assert "wildcard" in reasons["*.example.org"]
+    assert reasons["new.example.org"] == "it is being ordered"
+    assert all(each.material.key is None for each in reading.stock)
