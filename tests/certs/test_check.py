@@ -215,3 +215,72 @@ def test_validity() -> None:
     assert longer.chain is not None
     assert check.at(longer, NOW).reason == "", "clients may know another form of what has ended"
     assert check.at(read(LEAF.key).material, NOW).reason == ""
+
+
+@pytest.mark.parametrize(
+    ("lives", "reason", "remark"),
+    [
+        pytest.param([(-1, 90)], "", "", id="good"),
+        pytest.param([(-90, -1), (-1, 90)], "", ['"CN=CA 0" has expired on '], id="one has expired"),
+        pytest.param([(-1, 90), (-90, 3)], "", ['"CN=CA 1" expires on '], id="one soon will"),
+        pytest.param(
+            [(-90, -1), (-90, 3), (-1, 90)],
+            "",
+            ['"CN=CA 0" has expired on ', ', and "CN=CA 1" expires on '],
+            id="one of each",
+        ),
+        pytest.param([(5, 90), (-1, 90)], "", "", id="one is for later"),
+        pytest.param(
+            [(-90, -1), (-90, -2)],
+            ['no authority\'s certificate in it is valid now: "CN=CA 0" has expired on ', ', "CN=CA 1" has expired'],
+            "",
+            id="all have expired",
+        ),
+        pytest.param(
+            [(5, 90)], "no authority's certificate in it is valid now: none is valid yet", "", id="none is valid yet"
+        ),
+        pytest.param([(-90, -1)] * 5 + [(-1, 90)], "", [" and 2 more"], id="many"),
+    ],
+)
+def test_authorities_at_a_time(
+    lives: list[tuple[float, float]], reason: list[str] | str, remark: list[str] | str
+) -> None:
+    """One that is good is enough; what has ended, or soon will, is told."""
+    bundle = read(b"".join(authority(f"CA {n}", days=days).cert for n, days in enumerate(lives))).material
+    assert len(bundle.trusted) == len(lives)
+    found = check.at(bundle, NOW)
+    for text, parts in ((found.reason, reason), (found.remark, remark)):
+        assert bool(text) == bool(parts)
+        assert all(part in text for part in ([parts] if isinstance(parts, str) else parts)), text
+    assert found.authorities == bundle.authorities, "it stays, for whoever asks what has ended"
+
+
+def test_an_authority_with_a_successor_of_its_name_may_end() -> None:
+    """As in a change: nothing is told until it has ended."""
+    bundle = read(authority("CA", days=(-90, 3)).cert + authority("CA", days=(-1, 90)).cert).material
+    assert check.at(bundle, NOW).remark == ""
+    assert '"CN=CA" has expired on' in check.at(bundle, NOW + 4 * 86_400).remark
+
+
+def test_each_moment_is_one_at_which_something_changes() -> None:
+    """Of the leaf and of every authority."""
+    pair = issue("a.example.org", days=(-10, 50))
+    for material in (read(pair.cert).material, read(authority(days=(-10, 50)).cert).material):
+        since, soon, until = sorted(set(check.moments(material)))
+        assert (until - since, until - soon) == (60 * 86_400, 10 * 86_400)
+    assert list(check.moments(read(pair.key).material)) == []
+
+
+@pytest.mark.parametrize(
+    ("key", "kind"),
+    [
+        pytest.param(rsa.generate_private_key(65537, 2048), "RSA 2048", id="RSA"),
+        pytest.param(ec.generate_private_key(ec.SECP384R1()), "ECDSA P-384", id="P-384"),
+        pytest.param(ed25519.Ed25519PrivateKey.generate(), "Ed25519", id="Ed25519"),
+    ],
+)
+def test_the_kind_of_its_key(key: object, kind: str) -> None:
+    """In words."""
+    chain = read(ROOT.issue("a.example.org", key=key).cert).material.chain
+    assert chain is not None
+    assert chain.key_type == kind

@@ -5,51 +5,27 @@ import os
 import shutil
 import stat
 import time
-from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
 
 from support.certificates import Issued, authority, secret_lines
+from support.following import Following
 from swarm_xds.certs import choose, directory
 from swarm_xds.certs.base import CertificatesReading
 from swarm_xds.certs.directory import CertificateDirectory
 from swarm_xds.certs.parse import MAX_SIZE
 
-SECONDS = 10
 HOST = "a.example.org"
 CA = authority()
 ONE = CA.issue(HOST, days=(-30, 60))
 TWO = CA.issue(HOST, days=(-1, 90))
 
 
-class Following:
-    """A source, and its readings one by one."""
-
-    def __init__(self, path: Path) -> None:
-        self._readings: AsyncIterator[CertificatesReading] = CertificateDirectory(path).readings()
-
-    async def next(self) -> CertificatesReading:
-        """Return the next reading; it comes in time, or the test fails."""
-        async with asyncio.timeout(SECONDS):
-            return await anext(self._readings)
-
-    async def until(self, holds: Callable[[CertificatesReading], bool]) -> CertificatesReading:
-        """Return the first reading of which something holds."""
-        async with asyncio.timeout(SECONDS):
-            while not holds(reading := await anext(self._readings)):
-                pass
-        return reading
-
-    async def nothing(self, seconds: float) -> None:
-        """Check that nothing comes for a while."""
-        pending = asyncio.ensure_future(anext(self._readings))
-        done, _ = await asyncio.wait({pending}, timeout=seconds)
-        assert not done
-        pending.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await pending
+def follow(path: Path) -> Following[CertificatesReading]:
+    """Return a source and its readings one by one."""
+    return Following(CertificateDirectory(path).readings())
 
 
 def write(path: Path, issued: Issued) -> None:
@@ -67,7 +43,7 @@ def serves(reading: CertificatesReading, issued: Issued) -> bool:
 async def test_a_pair_is_read_and_rotated(tmp_path: Path) -> None:
     """In place, one file after the other."""
     write(tmp_path / "site", ONE)
-    following = Following(tmp_path)
+    following = follow(tmp_path)
     first = await following.next()
     assert serves(first, ONE)
     assert not first.problems
@@ -80,7 +56,7 @@ async def test_a_pair_is_read_and_rotated(tmp_path: Path) -> None:
 async def test_a_rotation_is_read_at_once(tmp_path: Path) -> None:
     """Sooner than the next look without a notice."""
     write(tmp_path / "site", ONE)
-    following = Following(tmp_path)
+    following = follow(tmp_path)
     await following.next()
     took = []
     for issued in (TWO, ONE, TWO, ONE, TWO):
@@ -103,7 +79,7 @@ async def test_links_of_a_mounted_secret_that_lead_elsewhere(tmp_path: Path) -> 
     (tmp_path / "..data").symlink_to("..2026_1")
     for name in ("tls.crt", "tls.key"):
         (tmp_path / name).symlink_to(f"..data/{name}")
-    following = Following(tmp_path)
+    following = follow(tmp_path)
     first = await following.next()
     assert [material.name for material in first.certificates.materials] == ["tls.crt", "tls.key"]
     (tmp_path / "..next").symlink_to("..2026_2")
@@ -128,7 +104,7 @@ async def test_links_of_certbot(tmp_path: Path) -> None:
             link = live / f"{name}.pem"
             if number == 1:
                 link.symlink_to(f"../../archive/{HOST}/{name}1.pem")
-    following = Following(live.parent)
+    following = follow(live.parent)
     first = await following.next()
     assert [each.name for each in first.certificates.certificates] == [f"{HOST}/fullchain.pem"]
     assert not first.problems
@@ -145,7 +121,7 @@ async def test_links_of_certbot(tmp_path: Path) -> None:
 async def test_a_write_that_changes_nothing_is_no_reading(tmp_path: Path) -> None:
     """The content counts, not the time; and what is no certificate does not count at all."""
     write(tmp_path / "site", ONE)
-    following = Following(tmp_path)
+    following = follow(tmp_path)
     await following.next()
     write(tmp_path / "site", ONE)
     (tmp_path / "README").write_text("x", encoding="utf-8")
@@ -157,7 +133,7 @@ async def test_a_write_that_changes_nothing_is_no_reading(tmp_path: Path) -> Non
 async def test_a_directory_that_is_not_there_is_waited_for(tmp_path: Path) -> None:
     """Nothing is yielded until then, so that nobody takes it for a directory without certificates."""
     path = tmp_path / "certs"
-    pending = asyncio.ensure_future(Following(path).until(lambda reading: serves(reading, ONE)))
+    pending = asyncio.ensure_future(follow(path).until(lambda reading: serves(reading, ONE)))
     with capture_logs() as events:
         assert not (await asyncio.wait({pending}, timeout=1.5))[0]
     assert [event["event"] for event in events].count("certs.waiting") == 1
@@ -171,7 +147,7 @@ async def test_a_directory_that_goes_away_keeps_what_it_held(tmp_path: Path) -> 
     path = tmp_path / "certs"
     path.mkdir()
     write(path / "site", ONE)
-    following = Following(path)
+    following = follow(path)
     await following.next()
     path.rename(tmp_path / "away")
     reading = await following.until(lambda reading: bool(reading.problems))

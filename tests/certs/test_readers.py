@@ -11,7 +11,9 @@ from pathlib import Path
 import httpx
 import pytest
 
+from support.bare_envoy import bare_envoy
 from support.certificates import authority, secret_lines
+from support.following import Following
 from support.ports import free_port
 from swarm_xds.certs.base import CertificatesReading, Identity
 from swarm_xds.certs.choose import named
@@ -57,29 +59,12 @@ async def running(
     binary: Path, folder: Path, pki: Path, secrets: dict[str, Path], **more: object
 ) -> AsyncIterator[int]:
     """Run a reader, and give its port."""
-    port, admin = int(str(more.get("port") or free_port())), free_port()
+    port = int(str(more.get("port") or free_port()))
     files = ("ca.crt", f"{more.get('member', 'relay')}.crt", f"{more.get('member', 'relay')}.key")
     authorities, certificate, key = (str(pki / file) for file in files)
     bootstrap = reader(FLEET, (authorities, certificate, key), {i: str(path) for i, path in secrets.items()}, port)
-    bootstrap.admin.address.socket_address.port_value = admin
-    config = folder / f"reader-{admin}.pb"
-    config.write_bytes(bootstrap.SerializeToString())
-    process = await asyncio.create_subprocess_exec(
-        str(binary), "-c", str(config), "--use-dynamic-base-id", "--concurrency", "1", "-l", "error"
-    )
-    try:
-        async with asyncio.timeout(SECONDS), httpx.AsyncClient(trust_env=False) as client:
-            while True:
-                try:
-                    if (await client.get(f"http://127.0.0.1:{admin}/ready")).status_code == 200:
-                        break
-                except httpx.TransportError:
-                    pass
-                await asyncio.sleep(0.01)
+    async with bare_envoy(binary, folder, bootstrap):
         yield port
-    finally:
-        process.terminate()
-        await process.wait()
 
 
 @pytest.fixture
@@ -163,41 +148,29 @@ def read(reading: CertificatesReading) -> tuple[str, ...]:
     return tuple(each.name for each in materials if "not handed it over yet" not in each.reason)
 
 
-class Following:
-    """A source in use: its readings one after the other."""
+class Secrets(Following[CertificatesReading]):
+    """A source of secrets in use."""
 
     def __init__(self, source: ReaderSource) -> None:
+        super().__init__(source.readings(), SECONDS)
         self.source = source
-        self._readings = source.readings()
 
-    async def next(self) -> CertificatesReading:
-        """Return the next reading, which has to come."""
-        async with asyncio.timeout(SECONDS):
-            return await anext(self._readings)
-
-    async def until(self, *names: str) -> CertificatesReading:
+    async def have(self, *names: str) -> CertificatesReading:
         """Return the first reading in which just these secrets are read."""
-        while True:
-            reading = await self.next()
-            if read(reading) == names:
-                return reading
-
-    async def close(self) -> None:
-        """End it."""
-        await self._readings.aclose()  # type: ignore[attr-defined]
+        return await self.until(lambda reading: read(reading) == names)
 
 
 @pytest.fixture
-async def followed(pki: Path) -> AsyncIterator[Following]:
+async def followed(pki: Path) -> AsyncIterator[Secrets]:
     """A source with a port of its own, at which nobody listens yet."""
-    following = Following(ReaderSource(identity(pki), free_port(), QUICK))
+    following = Secrets(ReaderSource(identity(pki), free_port(), QUICK))
     yield following
     await following.close()
 
 
 @pytest.mark.envoy
 async def test_secrets_are_read_once_and_kept(
-    followed: Following, envoy_binary: Path, tmp_path: Path, pki: Path, secrets: Path
+    followed: Secrets, envoy_binary: Path, tmp_path: Path, pki: Path, secrets: Path
 ) -> None:
     """The first reading has what there is; a reader that is replaced takes nothing away; a new secret is added."""
     source, port = followed.source, followed.source.port
@@ -219,7 +192,7 @@ async def test_secrets_are_read_once_and_kept(
     source.follow([replace(second, addresses=())], {"c1", "k1", "c2"})
     async with running(envoy_binary, tmp_path, pki, {"c2": tmp_path / "c2"}, port=port):
         source.follow([second], {"c1", "k1", "c2"})
-        reading = await followed.until("shop_site.crt", "shop_site.crt.v2", "shop_site.key")
+        reading = await followed.have("shop_site.crt", "shop_site.crt.v2", "shop_site.key")
     assert reading.cause == "secret shop_site.crt.v2"
     # A reader from which all is read is asked for nothing more: nobody listens there now.
     source.follow([second], {"c1", "k1", "c2"})
@@ -231,7 +204,7 @@ async def test_secrets_are_read_once_and_kept(
 @pytest.mark.envoy
 async def test_the_first_reading_waits(pki: Path, envoy_binary: Path, tmp_path: Path, secrets: Path) -> None:
     """A control plane that starts while a reader is replaced does not take certificates away from edges."""
-    following = Following(ReaderSource(identity(pki), free_port(), replace(QUICK, first=SECONDS)))
+    following = Secrets(ReaderSource(identity(pki), free_port(), replace(QUICK, first=SECONDS)))
     held = Reader(addresses=("127.0.0.1",), secrets=(("c1", "site.crt"),))
     following.source.follow([replace(held, addresses=())], {"c1"})
     first = asyncio.create_task(following.next())
@@ -242,7 +215,7 @@ async def test_the_first_reading_waits(pki: Path, envoy_binary: Path, tmp_path: 
     await following.close()
 
 
-async def test_what_is_not_read_yet_has_a_name(followed: Following) -> None:
+async def test_what_is_not_read_yet_has_a_name(followed: Secrets) -> None:
     """So a label that names it finds it, and says what it waits for; a version before it serves meanwhile."""
     followed.source.follow([Reader(addresses=(), secrets=(("c1", "site.crt.v2"),))], {"c1"})
     certificates = (await followed.next()).certificates
@@ -252,7 +225,7 @@ async def test_what_is_not_read_yet_has_a_name(followed: Following) -> None:
 
 
 @pytest.mark.parametrize("address", ["::1", "no address", "a/b", "127.0.0.1:1"])
-async def test_odd_addresses(followed: Following, address: str) -> None:
+async def test_odd_addresses(followed: Secrets, address: str) -> None:
     """Whatever a label says, the source goes on."""
     followed.source.follow([Reader(addresses=(address,), secrets=(("c1", "site.crt"),))], {"c1"})
     reading = await followed.next()
@@ -261,13 +234,13 @@ async def test_odd_addresses(followed: Following, address: str) -> None:
     assert address in reading.problems[0].reason
 
 
-async def test_without_a_reader_there_is_a_reading(followed: Following) -> None:
+async def test_without_a_reader_there_is_a_reading(followed: Secrets) -> None:
     """At once: nobody is to wait for what is not there."""
     followed.source.follow([], ())
     assert await followed.next() == CertificatesReading(certificates=Certificates(), cause="secrets")
 
 
-async def test_a_reader_that_does_not_answer_is_told(followed: Following) -> None:
+async def test_a_reader_that_does_not_answer_is_told(followed: Secrets) -> None:
     """The first reading waits for it for a while and comes without; the reason and the cure come after some time."""
     followed.source.follow([Reader(addresses=("127.0.0.1",), secrets=(("c1", "site.crt"),))], {"c1"})
     reading = await followed.next()
@@ -283,7 +256,7 @@ async def test_its_own_certificate_cannot_be_read(pki: Path, tmp_path: Path) -> 
     """The reason names it, and what it was renewed to is used."""
     own = tmp_path / "own"
     own.mkdir()
-    following = Following(ReaderSource(identity(own), free_port(), QUICK))
+    following = Secrets(ReaderSource(identity(own), free_port(), QUICK))
     following.source.follow([Reader(addresses=("127.0.0.1",), secrets=(("c1", "site.crt"),))], {"c1"})
     reading = await following.next()
     while not reading.problems:
@@ -297,9 +270,7 @@ async def test_its_own_certificate_cannot_be_read(pki: Path, tmp_path: Path) -> 
 
 
 @pytest.mark.envoy
-async def test_what_a_secret_holds_is_checked(
-    followed: Following, envoy_binary: Path, tmp_path: Path, pki: Path
-) -> None:
+async def test_what_a_secret_holds_is_checked(followed: Secrets, envoy_binary: Path, tmp_path: Path, pki: Path) -> None:
     """Garbage, an expired certificate, one near its end: each is told by the secret's name, and shows no key."""
     contents = {
         "junk": b"not a certificate",
@@ -313,7 +284,7 @@ async def test_what_a_secret_holds_is_checked(
         envoy_binary, tmp_path, pki, {name: tmp_path / name for name in contents}, port=followed.source.port
     ):
         followed.source.follow([held], contents.keys())
-        reading = await followed.until("junk.pem", "late.pem", "near.pem")
+        reading = await followed.have("junk.pem", "late.pem", "near.pem")
     told = {problem.source: problem.reason for problem in reading.problems}
     assert set(told) == {"secret junk.pem", "secret late.pem", "secret near.pem"}
     assert "expired" in told["secret late.pem"]

@@ -6,7 +6,7 @@ import pytest
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from swarm_xds.cli.ask import tables
+from swarm_xds.cli.ask import certificates, tables
 from swarm_xds.cli.ask.show import plain
 from swarm_xds.cli.ask.tables import Table
 from swarm_xds.debug.v1 import debug_pb2 as pb
@@ -14,6 +14,7 @@ from swarm_xds.snapshot import CLUSTER, ROUTE
 
 GOLDEN = Path(__file__).parent / "golden"
 NOW = 1_800_000_000.0
+DAY = 86_400.0
 
 
 def at(seconds: float) -> Timestamp:
@@ -112,6 +113,32 @@ TABLES = {
                              before="to c"),
         ]
     ),
+    "certs": certificates.table(
+        [
+            pb.Certificate(
+                name="site.crt.v2", role=pb.Certificate.ROLE_SERVER, state=pb.Certificate.STATE_SERVED, source="secret",
+                stack="shop", names=["a.example.org", "b.example.org"], not_after=at(-20.5 * DAY),
+                fingerprint="ab" * 32, key_type="ECDSA P-256",
+                uses=[pb.CertificateUse(fleet="default", host="a.example.org"),
+                      pb.CertificateUse(fleet="internal", host="*")],
+            ),
+            pb.Certificate(
+                name="old.pem", role=pb.Certificate.ROLE_SERVER, state=pb.Certificate.STATE_HELD, source="directory",
+                not_after=at(3 * DAY), reason="it is no PEM", uses=[pb.CertificateUse(fleet="default", host="c")],
+            ),
+            pb.Certificate(
+                name="tasks.pem", role=pb.Certificate.ROLE_AUTHORITY, state=pb.Certificate.STATE_SERVED,
+                source="directory", subject="CN=Inside", not_after=at(-0.5 * DAY),
+                uses=[pb.CertificateUse(fleet="default", services=["shop_web"])],
+            ),
+            pb.Certificate(name="x.pem", state=pb.Certificate.STATE_UNUSABLE, source="directory", reason="it is empty"),
+            pb.Certificate(
+                role=pb.Certificate.ROLE_SERVER, state=pb.Certificate.STATE_MISSING, reason="no certificate names d",
+                uses=[pb.CertificateUse(fleet="default", host="d")],
+            ),
+        ],
+        NOW,
+    ),
     "empty": tables.routes([]),
 }  # fmt: skip
 
@@ -157,3 +184,23 @@ def test_events_are_one_line_each() -> None:
     node = pb.NodeEvent(kind=pb.NodeEvent.KIND_REFUSED, fleet="f", node="n", type_url=CLUSTER, refusal=REFUSAL)
     assert tables.event(pb.WatchResponse(at=at(0), node=node))[1] == "08:00:00 f n refused  Cluster: bad cluster"
     assert "3 events were lost" in tables.event(pb.WatchResponse(at=at(0), lost=3))[1]
+
+
+@pytest.mark.parametrize(
+    ("state", "left", "days", "wanted"),
+    [
+        pytest.param("SERVED", 10, 0, False, id="it has time"),
+        pytest.param("SERVED", 10, 10, True, id="it ends within"),
+        pytest.param("SERVED", -1, 0, True, id="it has expired"),
+        pytest.param("HELD", -1, 0, True, id="the last good one has expired"),
+        pytest.param("UNUSED", -1, 30, False, id="nobody uses it"),
+        pytest.param("UNUSABLE", None, 30, False, id="it is none"),
+        pytest.param("MISSING", None, 0, True, id="a host waits"),
+    ],
+)
+def test_what_a_program_is_told_of_certificates(state: str, left: int | None, days: int, wanted: bool) -> None:
+    """The exit status is about what is in use, or waited for."""
+    found = pb.Certificate(state=pb.Certificate.State.Value(f"STATE_{state}"))
+    if left is not None:
+        found.not_after.CopyFrom(at(-left * DAY))
+    assert any(certificates.ends_within(each, days, NOW) for each in certificates.needed([found])) == wanted

@@ -1,17 +1,25 @@
 """The methods over a real channel, on a record that was told a story."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from datetime import UTC
 from typing import Any
 
 import grpc
 import pytest
+from cryptography.hazmat.primitives import hashes
 from envoy.service.status.v3 import csds_pb2, csds_pb2_grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
+from support.certificates import authority, secret_lines
 from support.story import EPOCH, Story, service
+from swarm_xds.certs import check
+from swarm_xds.certs.base import CertificatesReading
+from swarm_xds.certs.hold import Held, hold
+from swarm_xds.certs.stock import Origin
 from swarm_xds.debug.server import DebugServer
 from swarm_xds.debug.service import NAME, Probe
 from swarm_xds.debug.v1 import debug_pb2 as pb
@@ -59,12 +67,40 @@ async def test_before_the_first_reading_nothing_is_claimed(asked: Asked) -> None
     for method, request in (
         (asked.debug.ListRoutes, pb.ListRoutesRequest()),
         (asked.debug.ListServices, pb.ListServicesRequest()),
+        (asked.debug.ListCertificates, pb.ListCertificatesRequest()),
         (asked.debug.Explain, pb.ExplainRequest(url="http://a")),
         (asked.debug.Diff, pb.DiffRequest()),
     ):
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await method(request)
         assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+
+
+async def test_certificates(asked: Asked) -> None:
+    """What is served and what is missing, each with who uses it; the times are exact, and no key is among it."""
+    pair = authority("Test CA").issue("web.example.org")
+    held = hold(Held(), {"site.pem": check.read("site.pem", pair.pair)}, time.time())
+    asked.story.publish(
+        service("web", ssl_cert="site.pem"),
+        service("shop", ssl_only="true"),
+        certificates=CertificatesReading(certificates=held.certificates, stock=held.stock(Origin.DIRECTORY)),
+    )
+    answer = await asked.debug.ListCertificates(pb.ListCertificatesRequest())
+    served, missing = answer.certificates
+    assert (served.state, served.role, served.name, served.source, list(served.names)) == (
+        *(pb.Certificate.STATE_SERVED, pb.Certificate.ROLE_SERVER),
+        *("site.pem", "directory", ["web.example.org"]),
+    )
+    assert (served.issuer, served.subject, served.key_type) == ("CN=Test CA", "CN=web.example.org", "ECDSA P-256")
+    assert served.fingerprint == pair.certificate.fingerprint(hashes.SHA256()).hex()
+    assert served.not_after.ToDatetime(UTC) == pair.certificate.not_valid_after_utc
+    assert served.not_before.ToDatetime(UTC) == pair.certificate.not_valid_before_utc
+    assert [(each.fleet, each.host, list(each.services)) for each in served.uses] == [
+        ("default", "web.example.org", ["web"])
+    ]
+    assert missing.state == pb.Certificate.STATE_MISSING
+    assert "no certificate names shop.example.org" in missing.reason
+    assert not any(line.encode() in answer.SerializeToString() for line in secret_lines(pair.pair))
 
 
 async def test_routes_and_services(asked: Asked) -> None:

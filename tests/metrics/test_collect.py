@@ -1,11 +1,22 @@
 """What the metrics say."""
 
+import time
+
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from support.certificates import authority, issue
 from support.promtool import promtool
 from support.story import Story, service
-from swarm_xds.metrics import TABLE, Metrics
+from swarm_xds.certs import check
+from swarm_xds.certs.base import CertificatesReading
+from swarm_xds.certs.hold import Held, hold
+from swarm_xds.certs.stock import Origin, Stock
+from swarm_xds.certs.values import Certificates
+from swarm_xds.metrics import TABLE, Metrics, Probe
 from swarm_xds.observe import Status
+from swarm_xds.server import Peer, Refusal
+from swarm_xds.server.handshakes import Handshakes
 
 
 def values(metrics: Metrics) -> dict[str, float]:
@@ -88,3 +99,56 @@ def test_each_metric_of_the_table_is_there_with_its_labels(eventful: Metrics) ->
 def test_promtool_finds_nothing_wrong(eventful: Metrics) -> None:
     """Names, units and types are as Prometheus asks for."""
     promtool("check", "metrics", stdin=eventful.text()[0].decode())
+
+
+def test_certificates_in_use_have_their_times(story: Story, metrics: Metrics) -> None:
+    """And what is held or missing is counted; of a bundle it is the last end, and of many certificates the first."""
+    pair = issue("web.example.org")
+    ends, starts = (
+        each.timestamp() for each in (pair.certificate.not_valid_after_utc, pair.certificate.not_valid_before_utc)
+    )
+    files = {"site.pem": pair.pair, "other.pem": issue("x.example.org").pair, "bad.pem": b"no PEM"}
+    held = hold(Held(), {name: check.read(name, content) for name, content in files.items()}, time.time())
+    bundle = check.bundle("/ca.crt", authority("A", days=(-5, 9)).cert + authority("B", days=(-9, 5)).cert)
+    stock = (*held.stock(Origin.DIRECTORY), Stock(origin=Origin.SETTINGS, material=bundle))
+    story.publish(
+        service("web", ssl_cert="site.pem"),
+        service("shop", ssl_only="true"),
+        certificates=CertificatesReading(certificates=held.certificates, stock=stock),
+    )
+    found = values(metrics)
+    names = [
+        f'{{certificate="{name}",role="{role}",source="{source}"}}'
+        for name, role, source in (("site.pem", "server", "directory"), ("/ca.crt", "authority", "settings"))
+    ]
+    expiry = "swarm_xds_certificate_expiry_timestamp_seconds"
+    assert {name for name in found if name.startswith(expiry)} == {f"{expiry}{each}" for each in names}
+    assert found[f"{expiry}{names[0]}"] == ends
+    assert found[f"swarm_xds_certificate_start_timestamp_seconds{names[0]}"] == starts
+    assert found[f"{expiry}{names[1]}"] == bundle.trusted[0].not_after
+    states = {name.split('"')[1]: count for name, count in found.items() if name.startswith("swarm_xds_certificates{")}
+    assert states == {"served": 3, "held": 0, "unused": 1, "unusable": 1, "missing": 1}
+
+
+def test_series_of_certificates_are_bounded(story: Story, metrics: Metrics, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that end first have them."""
+    monkeypatch.setattr("swarm_xds.metrics.certificates.MAX_SERIES", 2)
+    bundles = (check.bundle(f"{days}.crt", authority(days=(-1, days)).cert) for days in (30, 10, 20))
+    stock = tuple(Stock(origin=Origin.SETTINGS, material=each) for each in bundles)
+    story.publish(certificates=CertificatesReading(certificates=Certificates(), stock=stock))
+    named = [name.split('"')[1] for name in values(metrics) if "expiry_timestamp" in name]
+    assert sorted(named) == ["10.crt", "20.crt"]
+
+
+def test_refused_clients_are_counted_by_reason(story: Story) -> None:
+    """Those that the handshake refuses, and those that a stream does."""
+    handshakes = Handshakes()
+    metrics = Metrics(
+        story.record, Probe(reading_age=lambda: 1, reading_limit=60, handshakes=lambda: handshakes.counts)
+    )
+    handshakes.take("I1127 12:47:00.1 8 x.cc:1] Handshake failed with error SSL_ERROR_SSL: error:HTTP_REQUEST")
+    peer = Peer(stream=1, node="edge-1", fleet="bank", variant="delta", address="ipv4:10.0.0.7:1")
+    story.record.refused(peer, Refusal.FORBIDDEN, "the certificate is another fleet's")
+    found = {name.split('"')[1]: count for name, count in values(metrics).items() if "clients_refused" in name}
+    assert {name: count for name, count in found.items() if count} == {"not-tls": 1, "forbidden": 1}
+    assert {"no-certificate", "untrusted-certificate", "protocol"} < found.keys(), "they are there before they count"

@@ -2,11 +2,12 @@
 
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 
 from support.certificates import authority
-from swarm_xds.certs.check import read
+from swarm_xds.certs.check import at, read
 from swarm_xds.certs.hold import Held, hold
 from swarm_xds.certs.values import Certificates
 from swarm_xds.model import EdgeOptions, Fleet
@@ -183,3 +184,21 @@ def test_a_younger_service_neither_closes_a_host_nor_opens_its_own_route() -> No
     story.now(known, b, older)
     (host,) = story.fleet.secure_hosts
     assert [route.path for route in host.virtual_host.routes] == ["/"], "another authority lets in others"
+
+
+def test_authorities_that_have_expired_are_no_last_good_ones() -> None:
+    """They are of no use to clients anyway; replicas that have just started refuse, and so do all."""
+    good, ended = CA.cert, authority("Old", days=(-9, -1)).cert
+    web = service(ssl_cert="site.pem", tls__client_ca="clients.pem")
+    secrets = {"site.pem": NEW, "clients.pem": good}
+    story = Story()
+    before = certificates(secrets)
+    assert story.now(before, web) == "site.pem"
+    later = time.time() + 91 * 86_400
+    after = replace(before, materials=tuple(at(each, later) for each in before.materials if each.name == "clients.pem"))
+    assert story.now(replace(after, materials=(*after.materials, before.materials[1])), web) == "refused"
+    assert story.told == [Kind.BAD_CERTIFICATE]
+    late = Story()
+    assert late.now(certificates({**secrets, "clients.pem": ended}), web) == "refused"
+    assert late.now(certificates({**secrets, "clients.pem": ended + good}), web) == "site.pem"
+    assert [(str(each.severity), each.label) for each in late.build.problems] == [("warning", "xds.tls.client_ca")]

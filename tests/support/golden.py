@@ -210,7 +210,7 @@ def outputs(case: Path) -> dict[str, str]:
     if readers:
         envoy["readers"] = {each.stack: [secret.name for secret in each.secrets] for each in readers}
     return {
-        "model.yaml": _DATE.sub("(date)", _yaml([_plain(fleet) for fleet in made.model.fleets])),
+        "model.yaml": _yaml([_plain(fleet) for fleet in made.model.fleets]),
         "envoy.yaml": _yaml(envoy),
         "problems.txt": _DATE.sub("(date)", "".join(f"{problem}\n" for problem in made.problems)),
     }
@@ -349,7 +349,7 @@ def _plain(value: Any) -> Any:
         return value.value
     if isinstance(value, tuple | list):
         return [_plain(each) for each in value]
-    return value
+    return _DATE.sub("(date)", value) if isinstance(value, str) else value
 
 
 def _default(field: "Field[Any]") -> Any:

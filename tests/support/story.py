@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from swarm_xds.certs.base import CertificatesReading
+from swarm_xds.certs.values import Certificates
 from swarm_xds.model import EdgeOptions
 from swarm_xds.observe import Event, Record
 from swarm_xds.pipeline import Build, Pipeline
@@ -53,11 +55,20 @@ class Story:
         self.record = Record(lambda: self.now, lambda: EPOCH + self.now)
         self.record.listen(self.events.append)
 
-    def publish(self, *services: Service, cause: str = "a reading", noticed: float | None = None) -> Build:
-        """Publish a swarm of these services."""
+    def publish(
+        self,
+        *services: Service,
+        cause: str = "a reading",
+        noticed: float | None = None,
+        certificates: CertificatesReading | None = None,
+    ) -> Build:
+        """Publish a swarm of these services, with the certificates that there are."""
         read = state(*services)
-        self.build = self.pipeline.build(read)
-        self.record.published(read, self.build, cause=cause, resources={}, seconds=0.001, noticed=noticed)
+        there = certificates or CertificatesReading(certificates=Certificates())
+        self.build = self.pipeline.build(read, certificates=there.certificates)
+        self.record.published(
+            read, self.build, cause=cause, resources={}, seconds=0.001, noticed=noticed, stock=there.stock
+        )
         return self.build
 
     def join(self, stream: int = 1, node: str = "edge-1", fleet: str = "default") -> "Proxy":

@@ -7,12 +7,12 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
-import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from support.app import Application
+from support.bare_envoy import bare_envoy
 from support.certificates import authority
 from support.ports import free_port
 from support.tls_client import Client, ask_plain
@@ -66,27 +66,9 @@ def test_a_relay_without_a_subnet_is_refused() -> None:
 @pytest.fixture
 async def relay_port(envoy_binary: Path, tmp_path: Path) -> AsyncIterator[int]:
     """The port of a real Envoy with a relay's configuration."""
-    port, admin = free_port(), free_port()
-    bootstrap = relay(FLEET, NETWORK, port, 500)
-    bootstrap.admin.address.socket_address.port_value = admin
-    config = tmp_path / "relay.pb"
-    config.write_bytes(bootstrap.SerializeToString())
-    process = await asyncio.create_subprocess_exec(
-        str(envoy_binary), "-c", str(config), "--use-dynamic-base-id", "--concurrency", "1", "-l", "error"
-    )
-    try:
-        async with asyncio.timeout(30), httpx.AsyncClient() as client:
-            while True:
-                try:
-                    if (await client.get(f"http://127.0.0.1:{admin}/ready")).status_code == 200:
-                        break
-                except httpx.TransportError:
-                    pass
-                await asyncio.sleep(0.01)
+    port = free_port()
+    async with bare_envoy(envoy_binary, tmp_path, relay(FLEET, NETWORK, port, 500)):
         yield port
-    finally:
-        process.terminate()
-        await process.wait()
 
 
 async def ask(port: int, request: str, source: str = "127.0.0.1") -> str:
@@ -126,7 +108,6 @@ async def test_tls_to_a_task_and_its_own_pass_through_a_relay(
     """An edge verifies the task's certificate through the relay, and passes through what clients speak to it."""
     ca = authority()
     options = EdgeOptions(http_port=free_port(), https_port=free_port(), address="127.0.0.1")
-    admin = free_port()
     with Task("far", tmp_path, ca.issue("far.example.org"), address="127.7.0.9") as task:
         endpoint = Endpoint("127.7.0.9", task.server_port, via=("127.0.0.1", relay_port))
         backend = Backend(
@@ -141,27 +122,16 @@ async def test_tls_to_a_task_and_its_own_pass_through_a_relay(
             backends=(backend, passed),
             passthroughs=(Passthrough(host=hosts[0], backends=(BackendShare("passed", 1),), services=("far",)),),
         )
-        config = tmp_path / "edge.pb"
-        config.write_bytes(static(fleet, options, admin).SerializeToString())
-        process = await asyncio.create_subprocess_exec(
-            str(envoy_binary), "-c", str(config), "--use-dynamic-base-id", "--concurrency", "1", "-l", "error"
-        )
-        try:
-            async with asyncio.timeout(30):
-                while await _status(admin, "localhost", "/ready") != 200:
-                    await asyncio.sleep(0.01)
+        async with bare_envoy(envoy_binary, tmp_path, static(fleet, options, free_port())):
             assert await _status(options.http_port, "far.example.org") == 200
             assert await _status(options.http_port, "wrong.example.org") == 503
             client = Client(options.https_port, ca, tmp_path)
             assert (await asyncio.to_thread(client.ask, "far.example.org")).task == "far"
-        finally:
-            process.terminate()
-            await process.wait()
 
 
-async def _status(port: int, host: str, path: str = "/") -> int:
+async def _status(port: int, host: str) -> int:
     """Return the status of an answer; 0 without one."""
     try:
-        return (await asyncio.to_thread(ask_plain, port, host, path)).status
+        return (await asyncio.to_thread(ask_plain, port, host, "/")).status
     except OSError:
         return 0

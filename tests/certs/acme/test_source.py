@@ -26,6 +26,7 @@ from swarm_xds.certs.acme.state import Folder, State
 from swarm_xds.certs.acme.tls_alpn import answer
 from swarm_xds.certs.base import CertificatesReading
 from swarm_xds.certs.parse import spki
+from swarm_xds.certs.stock import Origin
 from swarm_xds.certs.values import Certificate, Certificates, Challenge
 from swarm_xds.certs.withhold import without_keys
 from swarm_xds.problem import Severity
@@ -422,3 +423,29 @@ async def test_no_handshake_shows_its_key(tmp_path: Path) -> None:
     assert read.challenges == ()
     assert not [line for line in secret_lines(pem) if line in repr(read)]
     assert without_keys(read).tls_challenges == ()
+
+
+async def test_what_is_told_of_each_host(tmp_path: Path) -> None:
+    """What there is, what is waited for, and what is in the way; no key."""
+    options = AcmeOptions(folder=tmp_path, directory="https://acme.example.org/", terms_agreed=True)
+    folder = Folder(tmp_path)
+    folder.make()
+    pair = authority().issue("there.example.org").pair
+    folder.save_certificate("there.example.org", pair)
+    failed = {host: Attempts(failures=1, reason=f"no for {host}") for host in ("there.example.org", "not.example.org")}
+    folder.save(State(hosts=failed))
+    source = AcmeSource(options)
+    source.want(["there.example.org", "not.example.org", "*.example.org", "new.example.org"])
+    reading = await anext(source.readings())
+    assert {each.origin for each in reading.stock} == {Origin.ACME}
+    assert {each.material.name: (each.material.chain is not None, each.kept) for each in reading.stock} == {
+        "there.example.org.pem": (True, "no for there.example.org"),
+        "not.example.org": (False, ""),
+        "*.example.org": (False, ""),
+        "new.example.org": (False, ""),
+    }
+    reasons = {each.material.name: each.material.reason for each in reading.stock}
+    assert reasons["not.example.org"] == "no for not.example.org"
+    assert "wildcard" in reasons["*.example.org"]
+    assert reasons["new.example.org"] == "it is being ordered"
+    assert all(each.material.key is None for each in reading.stock)

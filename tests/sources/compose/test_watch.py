@@ -2,12 +2,12 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
 
+from support.following import Following
 from swarm_xds.problem import Kind
 from swarm_xds.sources import Reading
 from swarm_xds.sources.compose import ComposeSource
@@ -21,32 +21,9 @@ def text(host: str = "a.example.org", extra: str = "") -> str:
     return f"services:\n  web:\n    image: app\n    deploy: {{labels: {{xds.hosts: {host}, xds.port: 80}}}}\n{extra}"
 
 
-class Following:
-    """A source, and its readings one by one."""
-
-    def __init__(self, *paths: Path) -> None:
-        self._readings: AsyncIterator[Reading] = ComposeSource(paths, {}).readings()
-
-    async def next(self) -> Reading:
-        """Return the next reading; it comes in time, or the test fails."""
-        async with asyncio.timeout(SECONDS):
-            return await anext(self._readings)
-
-    async def until(self, holds: Callable[[Reading], bool]) -> Reading:
-        """Return the first reading of which something holds; writes may be seen half done before."""
-        async with asyncio.timeout(SECONDS):
-            while not holds(reading := await anext(self._readings)):
-                pass
-        return reading
-
-    async def nothing(self, seconds: float) -> None:
-        """Check that nothing comes for a while."""
-        pending = asyncio.ensure_future(anext(self._readings))
-        done, _ = await asyncio.wait({pending}, timeout=seconds)
-        assert not done
-        pending.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await pending
+def follow(*paths: Path) -> Following[Reading]:
+    """Return a source and its readings one by one."""
+    return Following(ComposeSource(paths, {}).readings())
 
 
 def service(reading: Reading, name: str = "shop_web") -> Service:
@@ -79,7 +56,7 @@ def path(tmp_path: Path) -> Path:
 
 async def test_an_edit_in_place_is_read(path: Path) -> None:
     """The first reading comes at once, the next one after the edit."""
-    following = Following(path)
+    following = follow(path)
     first = await following.next()
     assert host(first) == "a.example.org"
     assert not first.problems
@@ -90,7 +67,7 @@ async def test_an_edit_in_place_is_read(path: Path) -> None:
 
 async def test_a_replacement_by_rename_is_read(path: Path) -> None:
     """As editors and configuration management write."""
-    following = Following(path)
+    following = follow(path)
     await following.next()
     other = path.with_suffix(".new")
     write(other, text("b.example.org"))
@@ -107,7 +84,7 @@ async def test_a_link_that_leads_elsewhere_is_read(tmp_path: Path) -> None:
     path = tmp_path / "mounted"
     path.mkdir()
     (path / "shop.yml").symlink_to("../current/shop.yml")
-    following = Following(path / "shop.yml")
+    following = follow(path / "shop.yml")
     assert host(await following.next()) == "a.example.org"
     (tmp_path / "next").symlink_to("two")
     os.replace(tmp_path / "next", tmp_path / "current")  # noqa: PTH105 - the link itself
@@ -116,7 +93,7 @@ async def test_a_link_that_leads_elsewhere_is_read(tmp_path: Path) -> None:
 
 async def test_a_write_that_changes_nothing_is_no_reading(path: Path) -> None:
     """The content counts, not the time."""
-    following = Following(path)
+    following = follow(path)
     await following.next()
     write(path, text())
     await following.nothing(0.7)
@@ -135,7 +112,7 @@ async def test_a_bad_file_keeps_its_last_good_content_and_recovers(
     path: Path, content: bytes | None, reason: str
 ) -> None:
     """The services are the same objects as before, a problem says why, and mending ends it."""
-    following = Following(path)
+    following = follow(path)
     before = await following.next()
     if content is None:
         remove(path)
@@ -155,7 +132,7 @@ async def test_a_bad_file_keeps_its_last_good_content_and_recovers(
 async def test_a_bad_service_keeps_its_last_good_form_and_its_networks(path: Path) -> None:
     """The rest of the file is as it is now."""
     write(path, text(extra="  api:\n    networks: [front]\nnetworks: {front: {name: the-front}}\n"))
-    following = Following(path)
+    following = follow(path)
     before = await following.next()
     write(path, text("b.example.org", extra="  api: {deploy: 5}\n"))
     bad = await following.until(lambda reading: host(reading) == "b.example.org")
@@ -171,7 +148,7 @@ async def test_a_bad_file_hides_no_other(path: Path) -> None:
     """What the others say is followed, and it is read as soon as it is good again."""
     other = path.with_name("other.yml")
     write(other, text("o.example.org"))
-    following = Following(other, path)
+    following = follow(other, path)
     await following.next()
     write(other, "services: [")
     first = await following.until(lambda reading: bool(reading.problems))
@@ -190,7 +167,7 @@ async def test_nothing_is_yielded_before_every_file_was_read_once(path: Path, co
     other = path.with_name("other.yml")
     if content is not None:
         write(other, content)
-    following = Following(other, path)
+    following = follow(other, path)
     with capture_logs() as logs:
         first = asyncio.ensure_future(following.next())
         async with asyncio.timeout(SECONDS):
@@ -207,7 +184,7 @@ async def test_a_change_leaves_other_services_the_same_objects(path: Path) -> No
     other = path.with_name("other.yml")
     write(other, text("o.example.org"))
     write(path, text(extra="  api: {}\n"))
-    following = Following(other, path)
+    following = follow(other, path)
     before = await following.next()
     write(path, text("b.example.org", extra="  api: {}\n"))
     after = await following.until(lambda reading: host(reading) == "b.example.org")
@@ -218,7 +195,7 @@ async def test_a_change_leaves_other_services_the_same_objects(path: Path) -> No
 async def test_a_folder_that_is_not_there_yet_is_waited_for(tmp_path: Path) -> None:
     """Its file is read once it is there."""
     path = tmp_path / "later" / "shop.yml"
-    first = asyncio.ensure_future(Following(path).next())
+    first = asyncio.ensure_future(follow(path).next())
     with capture_logs() as logs:
         async with asyncio.timeout(SECONDS):
             while not any(each["event"] == "compose.waiting" for each in logs):

@@ -16,6 +16,8 @@ _LINE = re.compile(r"([IWEF])[0-9]{4} [0-9:.]{8,20} +[0-9]+ ([\w./-]{1,200}\.\w{
 _FAILED = re.compile(r"Handshake failed with (?:fatal )?error \w+: (?:error:)?(?:\w+:SSL routines:)?(?:\w+:)?(.*)")
 _METHODS = {"I": "info", "W": "warning", "E": "error", "F": "critical"}
 _SHOWN = 500
+#: What gRPC adds where no certificate was looked at.
+_WITHOUT = ": Invalid certificate verification context"
 
 
 class Failure(StrEnum):
@@ -68,5 +70,6 @@ class Handshakes:
             return True
         reason = next((reason for words, reason in _WORDS if words in message), Failure.OTHER)
         self._counts[reason] += 1
-        _log.warning("xds.handshake_refused", reason=str(reason), error=failed[1][:_SHOWN])
+        error = failed[1].removesuffix(_WITHOUT)
+        _log.warning("xds.handshake_refused", reason=str(reason), error=error[:_SHOWN])
         return True

@@ -26,7 +26,7 @@ def table(found: Iterable[pb.Certificate], now: float) -> Table:
             left = f"{days:.0f} d" if days >= 0 else "expired"
             tone = Tone.BAD if days < 0 and each.uses else tone
         where = f"{each.source} {each.stack}".strip()
-        what = ", ".join(each.names) if each.role == pb.Certificate.ROLE_SERVER else f"authority {each.subject}"
+        what = f"authority {each.subject}" if each.role == pb.Certificate.ROLE_AUTHORITY else ", ".join(each.names)
         uses = ", ".join(_use(use) for use in each.uses)
         rows.append(
             (tone, (word, each.name, where, what, uses, ends, left, each.key_type, each.fingerprint[:16], each.reason))
