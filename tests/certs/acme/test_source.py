@@ -357,9 +357,11 @@ async def test_what_is_of_no_use_any_more_leaves_the_folder(tmp_path: Path) -> N
     for host, until in {"gone": -8, "late": -6, "good": 20, HOST: -80}.items():
         folder.save_certificate(host, certificate("x.example.org", -90, until))
     folder.save_certificate("strange", b"none of ours")
+    (folder.certificates / "folder.pem").mkdir()
     old, recent = Attempts(orders=(now - 8 * DAY,)), Attempts(orders=(now - 6 * DAY,))
     given = {"gone": old, "late": old, "good": old, HOST: old, "forgotten": old, "recent": recent}
-    folder.save(State(hosts=given))
+    ahead = Account(next_at=now + 300 * DAY, orders=(now + 300 * DAY,))
+    folder.save(State(account=ahead, hosts=given))
     folder.save_challenge(HOST, ChallengeType.HTTP_01, "token", "left")
     parts = [options.folder / ".state.json.x1", folder.certificates / ".gone.pem.x1"]
     for path in parts:
@@ -372,7 +374,10 @@ async def test_what_is_of_no_use_any_more_leaves_the_folder(tmp_path: Path) -> N
     after = {path: path.stat().st_mtime_ns for path in options.folder.rglob("*") if path.name != ".lock"}
     assert after == before
     assert await source._turn() == 3_600
-    assert folder.hosts() == (HOST, "good", "late", "strange")
+    assert folder.hosts() == (HOST, "folder", "good", "late", "strange")
+    account = folder.state().account
+    assert account.next_at < now + 2 * DAY
+    assert account.orders[0] < now + SECONDS
     assert set(folder.state().hosts) == {HOST, "good", "late", "recent"}
     assert folder.challenges() == Certificates()
     assert not [path for path in parts if path.exists()]

@@ -83,7 +83,7 @@ class AcmeSource:
             self._changed.clear()
             try:
                 rest = await self._turn()
-            except OSError as error:
+            except (OSError, StateError) as error:
                 _log.error("acme.stopped", error=str(error), retry_seconds=_BROKEN)
                 rest = _BROKEN
             try:
@@ -98,7 +98,7 @@ class AcmeSource:
             rest, _, _ = await asyncio.to_thread(self._look)
         except StateError:
             rest = 0
-        if rest > 0 and self._clock() < self._tidied + _LOOK:
+        if rest > 0 and time.monotonic() < self._tidied + _LOOK:
             return rest
         with files.locked(self._options.folder, wait=False) as mine:
             if not mine:
@@ -113,7 +113,7 @@ class AcmeSource:
     def _tidy(self) -> None:
         """Take away what is of no use any more, with the lock held."""
         folder, now = self._folder, self._clock()
-        self._tidied = now
+        self._tidied = time.monotonic()
         self._known = {host: known for host, known in self._known.items() if host in self._wanted}
         folder.clear_challenges()
         folder.clear_parts()
@@ -123,26 +123,34 @@ class AcmeSource:
             _log.error("acme.state_set_aside", error=str(error))
             folder.set_aside()
             account, tried = pacing.unknown(folder.hosts(), self._options.directory, now)
-            state = State(account=account, hosts=tried)
-            folder.save(state)
+            folder.save(State(account=account, hosts=tried))
+            return
         for host in folder.hosts():
             if host not in self._wanted and self._ended(host) + pacing.KEPT < now:
                 folder.remove_certificate(host)
                 _log.info("acme.removed", host=host)
         kept = self._wanted.union(folder.hosts())
-        hosts = {host: each for host, each in state.hosts.items() if host in kept or not pacing.forgotten(each, now)}
-        if len(hosts) < len(state.hosts):
-            folder.save(replace(state, hosts=hosts))
+        hosts = {
+            host: pacing.plausible(each, now)
+            for host, each in state.hosts.items()
+            if host in kept or not pacing.forgotten(each, now)
+        }
+        tidy = State(account=pacing.plausible(state.account, now), hosts=hosts)
+        if tidy != state:
+            folder.save(tidy)
 
     def _ended(self, host: str) -> float:
         """Return when a host's certificate ends, in seconds since the epoch; never, if it is none of ours to judge."""
-        chain = check.read(host, self._folder.certificate(host)).material.chain
+        try:
+            chain = check.read(host, self._folder.certificate(host)).material.chain
+        except OSError:
+            return math.inf
         return math.inf if chain is None else chain.not_after
 
     def _look(self) -> tuple[float, str, State]:
         """Return in how many seconds the next order is due, for which host, and what was tried so far."""
         self._folder.make()
-        state = self._state()
+        state = self._folder.state()
         hosts = [host for host in self._wanted if not _obstacle(host)]
         if not hosts or not self._options.terms_agreed:
             return _LOOK, "", state
@@ -153,12 +161,6 @@ class AcmeSource:
         ]
         due, host = min(times)
         return min(max(due - now, 0.0), _LOOK), host, state
-
-    def _state(self) -> State:
-        """Read what was tried, as far as it can be."""
-        state, now = self._folder.state(), self._clock()
-        hosts = {host: pacing.plausible(each, now) for host, each in state.hosts.items()}
-        return State(account=pacing.plausible(state.account, now), hosts=hosts)
 
     def _chain(self, host: str) -> Chain | None:
         """Return what there is for a host, if it can be served, now or as soon as the clock says so."""
@@ -183,7 +185,6 @@ class AcmeSource:
         attempts, account = pacing.ordered(attempts, account, self._clock(), types[0])
         # Before it is made: an order of which nobody came to know counts too.
         self._folder.save(State(account=account, hosts={**state.hosts, host: attempts}))
-        self._folder.clear_challenges()
         _log.info("acme.ordering", host=host, authority=self._options.directory)
         work = partial(order, host, types, self._options, key=key, account=account.uri, show=partial(self._show, host))
         try:
@@ -235,7 +236,7 @@ class AcmeSource:
             cure = "agree to them by the setting, after reading them"
             return [_problem(Severity.ERROR, "nothing is ordered: the authority's terms are not agreed to", cure)]
         try:
-            state = self._state()
+            state = self._folder.state()
         except StateError as error:
             return [_problem(Severity.ERROR, f"nothing is ordered: {error}", "it is set aside by whoever orders next")]
         problems = []
