@@ -324,7 +324,7 @@ async def test_a_state_that_cannot_be_read_is_set_aside(pebble: Pebble, edge: Ed
 
 
 async def test_an_account_that_the_authority_has_lost_is_registered_anew(pebble: Pebble, options: AcmeOptions) -> None:
-    """The order goes on; a handshake that nobody answers is told by its name, with the authority's words."""
+    """Also one whose key we have lost. The order goes on; a handshake that nobody answers is told with its words."""
     folder = Folder(options.folder)
     folder.make()
     key = spki(folder.account_key().public_key())
@@ -341,6 +341,11 @@ async def test_an_account_that_the_authority_has_lost_is_registered_anew(pebble:
     assert attempts.reason.startswith("the authority did not get the answer (tls-alpn-01): ")
     assert f":{pebble.tls_port} for the tls-alpn-01 challenge" in attempts.reason
     assert folder.challenges() == Certificates()
+    (options.folder / "account.pem").unlink()
+    source.want(["b.example.org"])
+    assert await source._turn() == 0
+    assert folder.state().account.uri != state.account.uri
+    assert folder.state().hosts["b.example.org"].reason.startswith("the authority did not get the answer (http-01): ")
 
 
 def certificate(host: str, *days: float) -> bytes:
