@@ -7,12 +7,14 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.hashes import SHA256
 from structlog.testing import capture_logs
 
 from support.certificates import authority, secret_lines
@@ -397,8 +399,60 @@ async def test_a_certificate_of_tomorrow_is_waited_for(tmp_path: Path) -> None:
     folder.save(State(hosts={HOST: Attempts(directory=options.directory)}))
     source = AcmeSource(options)
     source.want([HOST])
-    assert await source._turn() == 3_600
-    assert not folder.state().hosts[HOST].orders
+    assert [await source._turn() for _ in "12"] == [0, 3_600]
+    attempts = folder.state().hosts[HOST]
+    assert not attempts.orders
+    assert attempts.suggestion.ask_at > time.time() + 5 * 3_600, "it cannot be asked now"
+
+
+class Urges(BaseHTTPRequestHandler):
+    """An authority that wants a certificate renewed, and takes no orders."""
+
+    asked: ClassVar[list[str]] = []
+
+    def do_GET(self) -> None:
+        """Answer."""
+        self.asked.append(self.path)
+        window = {"start": "2024-01-01T00:00:00Z", "end": "2024-01-02T00:00:00Z"}
+        address = f"http://{self.headers['Host']}/renewal"
+        body = {"renewalInfo": address} if self.path == "/" else {"suggestedWindow": window}
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Retry-After", "7200")
+        self.end_headers()
+        self.wfile.write(json.dumps(body).encode())
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's signature
+        """Keep quiet."""
+
+
+async def test_an_authority_may_ask_for_renewal(tmp_path: Path) -> None:
+    """What it suggests for a certificate is kept, and ordered by; it is asked again when it wants to be."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Urges)
+    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+    options = AcmeOptions(
+        folder=tmp_path / "acme", terms_agreed=True, directory=f"http://127.0.0.1:{server.server_address[1]}/"
+    )
+    folder = Folder(options.folder)
+    folder.make()
+    authority_key = x509.AuthorityKeyIdentifier.from_issuer_public_key(CA.private_key.public_key())
+    folder.save_certificate(HOST, CA.issue(HOST, extensions=[authority_key]).pair)
+    folder.save(State(hosts={HOST: Attempts(directory=options.directory)}))
+    source = AcmeSource(options)
+    source.want([HOST])
+    assert await source._turn() == 0
+    asked = folder.state().hosts[HOST]
+    assert (asked.orders, datetime.fromtimestamp(asked.suggestion.renew_at, UTC).date()) == ((), date(2024, 1, 1))
+    assert (
+        asked.suggestion.about == x509.load_pem_x509_certificate(folder.certificate(HOST)).fingerprint(SHA256()).hex()
+    )
+    assert 7_000 < asked.suggestion.ask_at - time.time() <= 7_200
+    assert Urges.asked[0] == "/"
+    assert Urges.asked[1].startswith("/renewal/")
+    assert await source._turn() == 0
+    assert len(folder.state().hosts[HOST].orders) == 1
+    server.shutdown()
+    server.server_close()
 
 
 @pytest.mark.parametrize(

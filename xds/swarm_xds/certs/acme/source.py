@@ -12,7 +12,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import replace
 from functools import partial
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import structlog
 
@@ -20,8 +20,9 @@ from swarm_xds.certs import check, files
 from swarm_xds.certs.acme import pacing
 from swarm_xds.certs.acme.options import AcmeOptions, ChallengeType
 from swarm_xds.certs.acme.order import Ordered, OrderError, order
-from swarm_xds.certs.acme.pacing import Attempts
+from swarm_xds.certs.acme.pacing import Attempts, Suggestion
 from swarm_xds.certs.acme.state import Folder, State, StateError
+from swarm_xds.certs.acme.suggest import suggested
 from swarm_xds.certs.base import CertificatesReading
 from swarm_xds.certs.directory import CertificateDirectory, looks
 from swarm_xds.certs.parse import spki
@@ -35,6 +36,15 @@ _log = structlog.get_logger(__name__)
 _BUSY, _BROKEN, _LOOK = 5.0, 60.0, 3_600.0
 _RETRY_SECONDS = 1.0
 _MAX_NAME = 253
+
+
+class _Next(NamedTuple):
+    """What is to be done next: an order for a host, or a question after its renewal, in some seconds."""
+
+    rest: float
+    state: State
+    host: str = ""
+    asks: bool = False
 
 
 class AcmeSource:
@@ -93,9 +103,9 @@ class AcmeSource:
                 pass
 
     async def _turn(self) -> float:
-        """Make one order if one is due and nobody else is at it; return for how long there is nothing to do."""
+        """Do one thing if it is due and nobody else is at it; return for how long there is nothing to do."""
         try:
-            rest, _, _ = await asyncio.to_thread(self._look)
+            rest = (await asyncio.to_thread(self._look)).rest
         except StateError:
             rest = 0
         if rest > 0 and time.monotonic() < self._tidied + _LOOK:
@@ -104,10 +114,10 @@ class AcmeSource:
             if not mine:
                 return _BUSY
             await asyncio.to_thread(self._tidy)
-            rest, host, state = await asyncio.to_thread(self._look)
-            if rest > 0:
-                return rest
-            await self._order(host, state)
+            due = await asyncio.to_thread(self._look)
+            if due.rest > 0:
+                return due.rest
+            await (self._ask if due.asks else self._order)(due.host, due.state)
         return 0
 
     def _tidy(self) -> None:
@@ -147,20 +157,22 @@ class AcmeSource:
             return math.inf
         return math.inf if chain is None else chain.not_after
 
-    def _look(self) -> tuple[float, str, State]:
-        """Return in how many seconds the next order is due, for which host, and what was tried so far."""
+    def _look(self) -> _Next:
+        """Return what is due next, with what was tried so far."""
         self._folder.make()
         state = self._folder.state()
         hosts = [host for host in self._wanted if not _obstacle(host)]
         if not hosts or not self._options.terms_agreed:
-            return _LOOK, "", state
+            return _Next(_LOOK, state)
         now, directory = self._clock(), self._options.directory
-        times = [
-            (pacing.due_at(host, self._chain(host), state.hosts.get(host, Attempts()), state.account, directory), host)
-            for host in hosts
-        ]
-        due, host = min(times)
-        return min(max(due - now, 0.0), _LOOK), host, state
+        times = []
+        for host in hosts:
+            chain, attempts = self._chain(host), state.hosts.get(host, Attempts())
+            order_at = pacing.due_at(host, chain, attempts, state.account, directory)
+            ask_at = pacing.ask_at(chain, attempts, state.account, directory)
+            times += [(max(order_at - now, 0.0), False, host), (max(ask_at - now, 0.0), True, host)]
+        rest, asks, host = min(times)
+        return _Next(min(rest, _LOOK), state, host, asks)
 
     def _chain(self, host: str) -> Chain | None:
         """Return what there is for a host, if it can be served, now or as soon as the clock says so."""
@@ -173,6 +185,19 @@ class AcmeSource:
             known = self._known[host] = (digest, check.read(host, content).material)
         material = known[1]
         return None if material.reason or material.key is None else material.chain
+
+    async def _ask(self, host: str, state: State) -> None:
+        """Ask when the authority would have a host's certificate renewed, with the lock held."""
+        chain, attempts = self._chain(host), state.hosts[host]
+        if chain is None:
+            return
+        known = attempts.suggestion
+        before = known if known.about == chain.fingerprint else Suggestion(about=chain.fingerprint)
+        after = await _in_thread(partial(suggested, chain.pem, before, self._options, self._clock()))
+        if after.renew_at not in {0, before.renew_at}:
+            _log.info("acme.renewal_suggested", host=host, at=check.date(after.renew_at))
+        attempts = replace(attempts, suggestion=after)
+        self._folder.save(State(account=state.account, hosts={**state.hosts, host: attempts}))
 
     async def _order(self, host: str, state: State) -> None:
         """Order a certificate, with the lock held, and write down what came of it."""
