@@ -75,7 +75,14 @@ async def test_private_keys_go_out_over_loopback_only_or_where_that_is_asked_for
     settings = Settings(source="compose", files=(stack,), listen=listen, certs=tmp_path, **more)  # type: ignore[arg-type]
     published: asyncio.Queue[Published] = asyncio.Queue()
     source, certificates = ComposeSource(settings.files, {}), CertificateDirectory(tmp_path)
-    app = App(settings, source, certificates=certificates, on_published=published.put_nowait)
+    asked: list[list[str]] = []
+    app = App(
+        settings,
+        source,
+        certificates=certificates,
+        want=lambda hosts: asked.append(list(hosts)),
+        on_published=published.put_nowait,
+    )
     follow = asyncio.create_task(app.follow())
     try:
         async with asyncio.timeout(10):
@@ -83,6 +90,7 @@ async def test_private_keys_go_out_over_loopback_only_or_where_that_is_asked_for
     finally:
         follow.cancel()
         await asyncio.gather(follow, return_exceptions=True)
+    assert bool(asked) is carried, "nothing is ordered that could not be served"
     snapshot = build.snapshots.of("default")
     everything = b"".join(each.value for url in ADS_ORDER for each in snapshot.of(url).values())
     assert (b"PRIVATE KEY" in everything) is carried

@@ -1,12 +1,13 @@
 """When an order is due: tables of what was tried."""
 
 import itertools
+import math
 from dataclasses import replace
 
 import pytest
 
 from swarm_xds.certs.acme import pacing
-from swarm_xds.certs.acme.pacing import Account, Attempts
+from swarm_xds.certs.acme.pacing import Account, Attempts, Suggestion
 from swarm_xds.certs.values import Chain
 
 HOST = "a.example.org"
@@ -130,6 +131,37 @@ def test_what_came_is_not_ordered_again_at_once() -> None:
     assert due(old) < NOW
     assert due(old, attempts) == NOW + 9 * DAY
     assert due(old, replace(attempts, failures=1)) < NOW
+
+
+@pytest.mark.parametrize(
+    ("about", "renew_at", "expected"),
+    [
+        pytest.param("1", NOW + DAY, NOW + DAY, id="earlier than ours"),
+        pytest.param("1", NOW - DAY, NOW - DAY, id="at once"),
+        pytest.param("1", NOW - 40 * DAY, NOW - 28 * DAY, id="two days after it came at the earliest"),
+        pytest.param("1", NOW + 89 * DAY, None, id="later than ours"),
+        pytest.param("1", 0, None, id="no suggestion"),
+        pytest.param("2", NOW + DAY, None, id="for another certificate"),
+    ],
+)
+def test_an_authority_may_have_a_certificate_renewed_earlier(about: str, renew_at: int, expected: int | None) -> None:
+    """As before it revokes many."""
+    asked = replace(ISSUED, orders=(NOW - 30 * DAY,), suggestion=Suggestion(about=about, renew_at=renew_at))
+    own = due(chain(NOW - 30 * DAY, 90))
+    assert due(chain(NOW - 30 * DAY, 90), asked) == (own if expected is None else expected)
+
+
+def test_an_authority_is_asked_now_and_then() -> None:
+    """For the certificates that it issued, and not while it wants to be left alone."""
+    good, asked = chain(NOW, 90), replace(ISSUED, suggestion=Suggestion(about="1", ask_at=NOW + 60))
+    assert pacing.ask_at(None, ISSUED, Account(), DIRECTORY) == math.inf
+    assert pacing.ask_at(good, Attempts(directory="https://staging.example.org"), Account(), DIRECTORY) == math.inf
+    assert pacing.ask_at(good, ISSUED, Account(), DIRECTORY) == 0
+    assert pacing.ask_at(good, asked, Account(), DIRECTORY) == NOW + 60
+    assert pacing.ask_at(chain(NOW, 90, "2"), asked, Account(), DIRECTORY) == 0
+    assert pacing.ask_at(good, asked, Account(next_at=NOW + DAY), DIRECTORY) == NOW + DAY
+    rests = [pacing.to_ask(NOW, wanted) - NOW for wanted in (0, NOW + 5, NOW + 7_200, NOW + 9 * DAY)]
+    assert rests == [6 * 3_600, 3_600, 7_200, DAY]
 
 
 def test_a_clock_that_was_ahead_holds_nothing_up() -> None:

@@ -7,12 +7,14 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.hashes import SHA256
 from structlog.testing import capture_logs
 
 from support.certificates import authority, secret_lines
@@ -326,7 +328,7 @@ async def test_a_state_that_cannot_be_read_is_set_aside(pebble: Pebble, edge: Ed
 
 
 async def test_an_account_that_the_authority_has_lost_is_registered_anew(pebble: Pebble, options: AcmeOptions) -> None:
-    """The order goes on; a handshake that nobody answers is told by its name, with the authority's words."""
+    """Also one whose key we have lost. The order goes on; a handshake that nobody answers is told with its words."""
     folder = Folder(options.folder)
     folder.make()
     key = spki(folder.account_key().public_key())
@@ -343,6 +345,11 @@ async def test_an_account_that_the_authority_has_lost_is_registered_anew(pebble:
     assert attempts.reason.startswith("the authority did not get the answer (tls-alpn-01): ")
     assert f":{pebble.tls_port} for the tls-alpn-01 challenge" in attempts.reason
     assert folder.challenges() == Certificates()
+    (options.folder / "account.pem").unlink()
+    source.want(["b.example.org"])
+    assert await source._turn() == 0
+    assert folder.state().account.uri != state.account.uri
+    assert folder.state().hosts["b.example.org"].reason.startswith("the authority did not get the answer (http-01): ")
 
 
 def certificate(host: str, *days: float) -> bytes:
@@ -359,9 +366,11 @@ async def test_what_is_of_no_use_any_more_leaves_the_folder(tmp_path: Path) -> N
     for host, until in {"gone": -8, "late": -6, "good": 20, HOST: -80}.items():
         folder.save_certificate(host, certificate("x.example.org", -90, until))
     folder.save_certificate("strange", b"none of ours")
+    (folder.certificates / "folder.pem").mkdir()
     old, recent = Attempts(orders=(now - 8 * DAY,)), Attempts(orders=(now - 6 * DAY,))
     given = {"gone": old, "late": old, "good": old, HOST: old, "forgotten": old, "recent": recent}
-    folder.save(State(hosts=given))
+    ahead = Account(next_at=now + 300 * DAY, orders=(now + 300 * DAY,))
+    folder.save(State(account=ahead, hosts=given))
     folder.save_challenge(HOST, ChallengeType.HTTP_01, "token", "left")
     parts = [options.folder / ".state.json.x1", folder.certificates / ".gone.pem.x1"]
     for path in parts:
@@ -374,7 +383,10 @@ async def test_what_is_of_no_use_any_more_leaves_the_folder(tmp_path: Path) -> N
     after = {path: path.stat().st_mtime_ns for path in options.folder.rglob("*") if path.name != ".lock"}
     assert after == before
     assert await source._turn() == 3_600
-    assert folder.hosts() == (HOST, "good", "late", "strange")
+    assert folder.hosts() == (HOST, "folder", "good", "late", "strange")
+    account = folder.state().account
+    assert account.next_at < now + 2 * DAY
+    assert account.orders[0] < now + SECONDS
     assert set(folder.state().hosts) == {HOST, "good", "late", "recent"}
     assert folder.challenges() == Certificates()
     assert not [path for path in parts if path.exists()]
@@ -389,8 +401,60 @@ async def test_a_certificate_of_tomorrow_is_waited_for(tmp_path: Path) -> None:
     folder.save(State(hosts={HOST: Attempts(directory=options.directory)}))
     source = AcmeSource(options)
     source.want([HOST])
-    assert await source._turn() == 3_600
-    assert not folder.state().hosts[HOST].orders
+    assert [await source._turn() for _ in "12"] == [0, 3_600]
+    attempts = folder.state().hosts[HOST]
+    assert not attempts.orders
+    assert attempts.suggestion.ask_at > time.time() + 5 * 3_600, "it cannot be asked now"
+
+
+class Urges(BaseHTTPRequestHandler):
+    """An authority that wants a certificate renewed, and takes no orders."""
+
+    asked: ClassVar[list[str]] = []
+
+    def do_GET(self) -> None:
+        """Answer."""
+        self.asked.append(self.path)
+        window = {"start": "2024-01-01T00:00:00Z", "end": "2024-01-02T00:00:00Z"}
+        address = f"http://{self.headers['Host']}/renewal"
+        body = {"renewalInfo": address} if self.path == "/" else {"suggestedWindow": window}
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Retry-After", "7200")
+        self.end_headers()
+        self.wfile.write(json.dumps(body).encode())
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's signature
+        """Keep quiet."""
+
+
+async def test_an_authority_may_ask_for_renewal(tmp_path: Path) -> None:
+    """What it suggests for a certificate is kept, and ordered by; it is asked again when it wants to be."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Urges)
+    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+    options = AcmeOptions(
+        folder=tmp_path / "acme", terms_agreed=True, directory=f"http://127.0.0.1:{server.server_address[1]}/"
+    )
+    folder = Folder(options.folder)
+    folder.make()
+    authority_key = x509.AuthorityKeyIdentifier.from_issuer_public_key(CA.private_key.public_key())
+    folder.save_certificate(HOST, CA.issue(HOST, extensions=[authority_key]).pair)
+    folder.save(State(hosts={HOST: Attempts(directory=options.directory)}))
+    source = AcmeSource(options)
+    source.want([HOST])
+    assert await source._turn() == 0
+    asked = folder.state().hosts[HOST]
+    assert (asked.orders, datetime.fromtimestamp(asked.suggestion.renew_at, UTC).date()) == ((), date(2024, 1, 1))
+    assert (
+        asked.suggestion.about == x509.load_pem_x509_certificate(folder.certificate(HOST)).fingerprint(SHA256()).hex()
+    )
+    assert 7_000 < asked.suggestion.ask_at - time.time() <= 7_200
+    assert Urges.asked[0] == "/"
+    assert Urges.asked[1].startswith("/renewal/")
+    assert await source._turn() == 0
+    assert len(folder.state().hosts[HOST].orders) == 1
+    server.shutdown()
+    server.server_close()
 
 
 @pytest.mark.parametrize(

@@ -86,9 +86,7 @@ def order(
         OrderError: There is no certificate.
     """
     rests: list[float] = []
-    network = client.ClientNetwork(JWKEC(key=key), alg=ES256, user_agent=_AGENT, timeout=_ANSWER)
-    if options.ca is not None:
-        network.verify_ssl = str(options.ca)  # type: ignore[assignment] # it is handed on to requests, which takes both
+    network = connection(options, key)
     network.session.hooks["response"].append(lambda response, *_, **__: _note(response, rests))
     try:
         authority = client.ClientV2(client.ClientV2.get_directory(options.directory, network), network)
@@ -107,6 +105,15 @@ def order(
     finally:
         network.session.close()
     return Ordered(content=content, account=account)
+
+
+def connection(options: AcmeOptions, key: ec.EllipticCurvePrivateKey | None) -> client.ClientNetwork:
+    """Return what speaks to the authority, in the name of the account whose key it is; its session has to be closed."""
+    signing = None if key is None else JWKEC(key=key)
+    network = client.ClientNetwork(signing, alg=ES256, user_agent=_AGENT, timeout=_ANSWER)
+    if options.ca is not None:
+        network.verify_ssl = str(options.ca)  # type: ignore[assignment] # it is handed on to requests, which takes both
+    return network
 
 
 def _log_in(authority: client.ClientV2, options: AcmeOptions, account: str) -> str:

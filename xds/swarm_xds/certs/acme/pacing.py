@@ -6,6 +6,7 @@ a host an hour, 300 orders of an account in 3 hours, 5 certificates of the same 
 """
 
 import hashlib
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TypeVar
@@ -26,8 +27,27 @@ RENEW_BELOW, SPREAD = 1 / 3, 1 / 15
 NOT_AGAIN = 1 / 10
 #: Seconds for which everything of a host is kept after nobody asks for it any more: limits look back a week.
 KEPT = 7 * _DAY
+#: Seconds after an order from which on the authority's suggestion holds: not more than three orders a week come of it.
+SUGGESTED_AFTER = 2 * _DAY
+#: Seconds between two questions after a suggestion; where the authority says when, not before and not after these.
+ASK_EVERY, ASK_SOONEST, ASK_LATEST = 6 * _HOUR, _HOUR, _DAY
 #: By how much rests are spread.
 _REST_SPREAD = 0.2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Suggestion:
+    """When the authority would have a certificate renewed.
+
+    Attributes:
+        about: The certificate's fingerprint.
+        renew_at: In seconds since the epoch; 0 if it says nothing.
+        ask_at: When it is to be asked again.
+    """
+
+    about: str = ""
+    renew_at: int = 0
+    ask_at: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +61,7 @@ class Attempts:
         failures: In a row.
         next_at: Before it nothing is tried.
         reason: Why the last try failed; empty if it did not.
+        suggestion: Of the authority, for the certificate that there is.
     """
 
     directory: str = ""
@@ -49,6 +70,7 @@ class Attempts:
     failures: int = 0
     next_at: int = 0
     reason: str = ""
+    suggestion: Suggestion = Suggestion()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,9 +105,24 @@ def due_at(host: str, chain: Chain | None, attempts: Attempts, account: Account,
         return earliest
     life = chain.not_after - chain.not_before
     renewal = chain.not_after - life * (RENEW_BELOW + SPREAD * _chance(host, chain.fingerprint))
-    if attempts.orders and not attempts.failures:
-        renewal = max(renewal, attempts.orders[-1] + life * NOT_AGAIN)
+    came = attempts.orders[-1] if attempts.orders and not attempts.failures else -math.inf
+    renewal = max(renewal, came + life * NOT_AGAIN)
+    if attempts.suggestion.about == chain.fingerprint and attempts.suggestion.renew_at:
+        renewal = min(renewal, max(attempts.suggestion.renew_at, came + SUGGESTED_AFTER))
     return max(renewal, earliest)
+
+
+def ask_at(chain: Chain | None, attempts: Attempts, account: Account, directory: str) -> float:
+    """Return when the authority is to be asked for its suggestion, in seconds since the epoch."""
+    if chain is None or attempts.directory != directory:
+        return math.inf
+    known = attempts.suggestion
+    return max(account.next_at, known.ask_at if known.about == chain.fingerprint else 0)
+
+
+def to_ask(now: float, wanted: float = 0) -> int:
+    """Return when the authority is to be asked again, which wants to be asked at a time, or says nothing of it."""
+    return int(min(max(wanted or now + ASK_EVERY, now + ASK_SOONEST), now + ASK_LATEST))
 
 
 def in_turn(types: tuple[T, ...], attempts: Attempts) -> tuple[T, ...]:

@@ -12,7 +12,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import replace
 from functools import partial
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import structlog
 
@@ -20,8 +20,9 @@ from swarm_xds.certs import check, files
 from swarm_xds.certs.acme import pacing
 from swarm_xds.certs.acme.options import AcmeOptions, ChallengeType
 from swarm_xds.certs.acme.order import Ordered, OrderError, order
-from swarm_xds.certs.acme.pacing import Attempts
+from swarm_xds.certs.acme.pacing import Attempts, Suggestion
 from swarm_xds.certs.acme.state import Folder, State, StateError
+from swarm_xds.certs.acme.suggest import suggested
 from swarm_xds.certs.base import CertificatesReading
 from swarm_xds.certs.directory import CertificateDirectory, looks
 from swarm_xds.certs.parse import spki
@@ -37,6 +38,15 @@ _BUSY, _BROKEN, _LOOK = 5.0, 60.0, 3_600.0
 _RETRY_SECONDS = 1.0
 _MAX_NAME = 253
 _ORDERED = "it is being ordered"
+
+
+class _Next(NamedTuple):
+    """What is to be done next: an order for a host, or a question after its renewal, in some seconds."""
+
+    rest: float
+    state: State
+    host: str = ""
+    asks: bool = False
 
 
 class AcmeSource:
@@ -85,7 +95,7 @@ class AcmeSource:
             self._changed.clear()
             try:
                 rest = await self._turn()
-            except OSError as error:
+            except (OSError, StateError) as error:
                 _log.error("acme.stopped", error=str(error), retry_seconds=_BROKEN)
                 rest = _BROKEN
             try:
@@ -95,27 +105,27 @@ class AcmeSource:
                 pass
 
     async def _turn(self) -> float:
-        """Make one order if one is due and nobody else is at it; return for how long there is nothing to do."""
+        """Do one thing if it is due and nobody else is at it; return for how long there is nothing to do."""
         try:
-            rest, _, _ = await asyncio.to_thread(self._look)
+            rest = (await asyncio.to_thread(self._look)).rest
         except StateError:
             rest = 0
-        if rest > 0 and self._clock() < self._tidied + _LOOK:
+        if rest > 0 and time.monotonic() < self._tidied + _LOOK:
             return rest
         with files.locked(self._options.folder, wait=False) as mine:
             if not mine:
                 return _BUSY
             await asyncio.to_thread(self._tidy)
-            rest, host, state = await asyncio.to_thread(self._look)
-            if rest > 0:
-                return rest
-            await self._order(host, state)
+            due = await asyncio.to_thread(self._look)
+            if due.rest > 0:
+                return due.rest
+            await (self._ask if due.asks else self._order)(due.host, due.state)
         return 0
 
     def _tidy(self) -> None:
         """Take away what is of no use any more, with the lock held."""
         folder, now = self._folder, self._clock()
-        self._tidied = now
+        self._tidied = time.monotonic()
         self._known = {host: known for host, known in self._known.items() if host in self._wanted}
         folder.clear_challenges()
         folder.clear_parts()
@@ -125,42 +135,46 @@ class AcmeSource:
             _log.error("acme.state_set_aside", error=str(error))
             folder.set_aside()
             account, tried = pacing.unknown(folder.hosts(), self._options.directory, now)
-            state = State(account=account, hosts=tried)
-            folder.save(state)
+            folder.save(State(account=account, hosts=tried))
+            return
         for host in folder.hosts():
             if host not in self._wanted and self._ended(host) + pacing.KEPT < now:
                 folder.remove_certificate(host)
                 _log.info("acme.removed", host=host)
         kept = self._wanted.union(folder.hosts())
-        hosts = {host: each for host, each in state.hosts.items() if host in kept or not pacing.forgotten(each, now)}
-        if len(hosts) < len(state.hosts):
-            folder.save(replace(state, hosts=hosts))
+        hosts = {
+            host: pacing.plausible(each, now)
+            for host, each in state.hosts.items()
+            if host in kept or not pacing.forgotten(each, now)
+        }
+        tidy = State(account=pacing.plausible(state.account, now), hosts=hosts)
+        if tidy != state:
+            folder.save(tidy)
 
     def _ended(self, host: str) -> float:
         """Return when a host's certificate ends, in seconds since the epoch; never, if it is none of ours to judge."""
-        chain = check.read(host, self._folder.certificate(host)).material.chain
+        try:
+            chain = check.read(host, self._folder.certificate(host)).material.chain
+        except OSError:
+            return math.inf
         return math.inf if chain is None else chain.not_after
 
-    def _look(self) -> tuple[float, str, State]:
-        """Return in how many seconds the next order is due, for which host, and what was tried so far."""
+    def _look(self) -> _Next:
+        """Return what is due next, with what was tried so far."""
         self._folder.make()
-        state = self._state()
+        state = self._folder.state()
         hosts = [host for host in self._wanted if not _obstacle(host)]
         if not hosts or not self._options.terms_agreed:
-            return _LOOK, "", state
+            return _Next(_LOOK, state)
         now, directory = self._clock(), self._options.directory
-        times = [
-            (pacing.due_at(host, self._chain(host), state.hosts.get(host, Attempts()), state.account, directory), host)
-            for host in hosts
-        ]
-        due, host = min(times)
-        return min(max(due - now, 0.0), _LOOK), host, state
-
-    def _state(self) -> State:
-        """Read what was tried, as far as it can be."""
-        state, now = self._folder.state(), self._clock()
-        hosts = {host: pacing.plausible(each, now) for host, each in state.hosts.items()}
-        return State(account=pacing.plausible(state.account, now), hosts=hosts)
+        times = []
+        for host in hosts:
+            chain, attempts = self._chain(host), state.hosts.get(host, Attempts())
+            order_at = pacing.due_at(host, chain, attempts, state.account, directory)
+            ask_at = pacing.ask_at(chain, attempts, state.account, directory)
+            times += [(max(order_at - now, 0.0), False, host), (max(ask_at - now, 0.0), True, host)]
+        rest, asks, host = min(times)
+        return _Next(min(rest, _LOOK), state, host, asks)
 
     def _chain(self, host: str) -> Chain | None:
         """Return what there is for a host, if it can be served, now or as soon as the clock says so."""
@@ -174,6 +188,19 @@ class AcmeSource:
         material = known[1]
         return None if material.reason or material.key is None else material.chain
 
+    async def _ask(self, host: str, state: State) -> None:
+        """Ask when the authority would have a host's certificate renewed, with the lock held."""
+        chain, attempts = self._chain(host), state.hosts[host]
+        if chain is None:
+            return
+        known = attempts.suggestion
+        before = known if known.about == chain.fingerprint else Suggestion(about=chain.fingerprint)
+        after = await _in_thread(partial(suggested, chain.pem, before, self._options, self._clock()))
+        if after.renew_at not in {0, before.renew_at}:
+            _log.info("acme.renewal_suggested", host=host, at=check.date(after.renew_at))
+        attempts = replace(attempts, suggestion=after)
+        self._folder.save(State(account=state.account, hosts={**state.hosts, host: attempts}))
+
     async def _order(self, host: str, state: State) -> None:
         """Order a certificate, with the lock held, and write down what came of it."""
         key = self._folder.account_key()
@@ -185,7 +212,6 @@ class AcmeSource:
         attempts, account = pacing.ordered(attempts, account, self._clock(), types[0])
         # Before it is made: an order of which nobody came to know counts too.
         self._folder.save(State(account=account, hosts={**state.hosts, host: attempts}))
-        self._folder.clear_challenges()
         _log.info("acme.ordering", host=host, authority=self._options.directory)
         work = partial(order, host, types, self._options, key=key, account=account.uri, show=partial(self._show, host))
         try:
@@ -254,7 +280,7 @@ class AcmeSource:
             cure = "agree to them by the setting, after reading them"
             return [_problem(Severity.ERROR, "nothing is ordered: the authority's terms are not agreed to", cure)]
         try:
-            state = self._state()
+            state = self._folder.state()
         except StateError as error:
             return [_problem(Severity.ERROR, f"nothing is ordered: {error}", "it is set aside by whoever orders next")]
         problems = []
