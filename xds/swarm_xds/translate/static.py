@@ -25,7 +25,7 @@ def static(fleet: Fleet, options: EdgeOptions, admin_port: int) -> bootstrap_pb2
     messages = translate(fleet, options, Memo())
     routes = {each.name: each for each in messages.routes}
     resources = bootstrap_pb2.Bootstrap.StaticResources(
-        listeners=_listeners(fleet, options, routes),
+        listeners=sorted(_listeners(fleet, options, routes), key=lambda each: str(each.name)),
         clusters=[
             *([] if options.tracing is None else [collector(options.tracing)]),
             *(_cluster(backend, options) for backend in fleet.backends),
