@@ -21,6 +21,8 @@ from swarm_xds.networks.memory import NetworkTimings
 from swarm_xds.networks.plan import NetworkOptions
 
 PREFIX = "SWARM_XDS_"
+#: Seconds that a restart of a control plane may take without any edge ceasing to listen.
+_SHORTEST_TTL = 60
 
 Port = Annotated[int, Field(ge=1, le=65_535)]
 Milliseconds = Annotated[int, Field(ge=1, le=86_400_000)]
@@ -142,6 +144,13 @@ class Settings(BaseModel):
     max_connections: int = Field(
         10_000, ge=1, le=1_000_000, description="Limit of connections, of waiting and of open requests to one service."
     )
+    listener_ttl_seconds: int = Field(
+        0,
+        ge=0,
+        le=86_400,
+        description="Seconds without any control plane after which an edge stops listening, so that a balancer before "
+        "it takes another; 0: never, as edges serve what they have. Edges by incremental xDS only.",
+    )
     metrics_listen: str = Field(
         "127.0.0.1:18001", description="Address and port of /metrics, /healthz and /readyz; empty: not served."
     )
@@ -172,6 +181,13 @@ class Settings(BaseModel):
         host, separator, port = value.rpartition(":")
         if not separator or not host or not port.isdigit() or int(port) > 65_535:  # noqa: PLR2004
             raise ValueError("not an address and a port, such as 127.0.0.1:18000")
+        return value
+
+    @field_validator("listener_ttl_seconds")
+    @classmethod
+    def _bearable(cls, value: int) -> int:
+        if 0 < value < _SHORTEST_TTL:
+            raise ValueError(f"0, or {_SHORTEST_TTL} at least: a control plane must have the time to be replaced")
         return value
 
     @field_validator("https_port")
@@ -238,6 +254,7 @@ class Settings(BaseModel):
             request_timeout=self.request_timeout,
             upstream_idle_timeout=self.upstream_idle_timeout,
             max_connections=self.max_connections,
+            listener_ttl=self.listener_ttl_seconds,
         )
 
     @property

@@ -21,6 +21,7 @@ class EdgeOptions:
         request_timeout: Milliseconds until a request must have arrived whole; 0 for ever. Responses have no limit.
         upstream_idle_timeout: Milliseconds that an unused connection to a task is kept.
         max_connections: Limit of connections, pending requests and requests to one backend, each.
+        listener_ttl: Seconds after which a proxy that hears of no control plane stops listening; 0 for never.
     """
 
     http_port: int = 80
@@ -36,6 +37,7 @@ class EdgeOptions:
     request_timeout: int = 300_000
     upstream_idle_timeout: int = 4_000
     max_connections: int = 10_000
+    listener_ttl: int = 0
 
     @property
     def public_port(self) -> int:
