@@ -36,10 +36,12 @@ def these(*names: str) -> Snapshots:
 
 SNAPSHOT = st.builds(
     lambda types: Snapshot(
-        {url: Resources(Resource.of(name, value) for name, value in items.items()) for url, items in types.items()}
+        {url: Resources(Resource.of(name, *each) for name, each in items.items()) for url, items in types.items()}
     ),
     st.dictionaries(
-        st.sampled_from(ADS_ORDER), st.dictionaries(st.text(max_size=8), st.binary(max_size=20), max_size=3), max_size=3
+        st.sampled_from(ADS_ORDER),
+        st.dictionaries(st.text(max_size=8), st.tuples(st.binary(max_size=20), st.sampled_from((0, 60))), max_size=3),
+        max_size=3,
     ),
 )
 SNAPSHOTS = st.builds(

@@ -54,9 +54,9 @@ async def fetch(port: int, method: str, **fields: object) -> discovery_pb2.Disco
 async def test_the_answer_is_all_that_was_asked_for(
     running: Running, type_url: str, names: list[str], count: int
 ) -> None:
-    """Under the version of the type, also where the client has it already."""
+    """Under the version of the type, or that of a part of it, also where the client has it already."""
     running.publisher.publish(snapshots(WORLD))
-    version = WORLD.of(type_url).version
+    version = WORLD.of(type_url).version + ("-part" if names == ["a"] and type_url == CLUSTER else "")
     response = await fetch(
         running.port, METHODS[type_url], type_url=type_url, resource_names=names, version_info=version
     )

@@ -231,6 +231,15 @@ async def test_a_client_that_never_answers_still_gets_the_latest(
     assert received.values["a"] == KINDS[type_url]("a", 2).value
 
 
+async def resume(client: Client, type_url: str, received: Received) -> None:
+    """Ask for what an earlier stream brought; for endpoints after clusters, as Envoy does if no cluster warms."""
+    if client.aggregated and type_url == ENDPOINT:
+        await client.subscribe(CLUSTER, "none")
+        if client.variant == "delta":
+            await client.take(CLUSTER)
+    await client.subscribe(type_url, *received.names, initial=received.versions)
+
+
 @pytest.mark.parametrize("type_url", FULL + PARTIAL)
 async def test_a_client_that_comes_back(running: Running, client: Client, type_url: str) -> None:
     """In delta it says what it has and is sent nothing; in SotW it is sent the same under the same version."""
@@ -240,10 +249,10 @@ async def test_a_client_that_comes_back(running: Running, client: Client, type_u
     before = await state.settled()
     async with Client(running.port, variant=client.variant, aggregated=client.aggregated) as again:
         if client.variant == "delta":
-            await again.subscribe(type_url, "a", initial=first.versions)
+            await resume(again, type_url, first)
             marker = await again.have(type_url, "marker")
             assert (marker.names, marker.removed) == ((), ("marker",))
-            assert len(running.recorder.responses) == before + 1
+            assert [each.type_url for each in running.recorder.responses[before:]].count(type_url) == 1
         else:
             await again.send(type_url, resource_names=["a"], version_info=first.version)
             received = await again.receive(type_url)
@@ -265,7 +274,7 @@ async def test_a_client_that_comes_to_another_replica(
     port = await other.start()
     try:
         async with Client(port, variant=variant, aggregated=client.aggregated) as moved:
-            await moved.subscribe(type_url, "a", "b", initial=first.versions)
+            await resume(moved, type_url, first)
             if variant == "delta":
                 marker = await moved.have(type_url, "marker")
                 assert (marker.names, marker.removed) == ((), ("marker",))

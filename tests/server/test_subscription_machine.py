@@ -6,10 +6,11 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
 from swarm_xds.server.delta import DeltaSubscription
 from swarm_xds.server.sotw import SotwSubscription
-from swarm_xds.server.subscription import Answer, Response
+from swarm_xds.server.subscription import Answer, Nack, Response
 from swarm_xds.snapshot import CLUSTER, ENDPOINT, Resource, Resources
 
 NAMES = st.sampled_from("abcd")
+LIFETIME = 30
 SETS = st.dictionaries(NAMES, st.integers(1, 3), max_size=4)
 #: The machines are small enough to be run often, and long enough for a name to come, go and come back.
 SIZE = settings(max_examples=60, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck))
@@ -17,7 +18,7 @@ SIZE = settings(max_examples=60, stateful_step_count=40, deadline=None, suppress
 
 def these(numbers: dict[str, int]) -> Resources:
     """Resources by name with content that differs by number."""
-    return Resources(Resource.of(name, f"{name}{number}".encode()) for name, number in numbers.items())
+    return Resources(Resource.of(name, f"{name}{number}".encode(), LIFETIME) for name, number in numbers.items())
 
 
 class DeltaMachine(RuleBasedStateMachine):
@@ -32,7 +33,9 @@ class DeltaMachine(RuleBasedStateMachine):
         self.wire: list[Response] = []
         self.unanswered: list[str] = []
         self.awaited: set[str] = set()
-        self.subscription = DeltaSubscription(CLUSTER)
+        self.rejected: set[str] = set()
+        self.now = 0.0
+        self.subscription = DeltaSubscription(CLUSTER, takes_ttl=True)
         self.subscription.on_request(subscribe=["a"])
         self.names.add("a")
         self.awaited.add("a")
@@ -53,11 +56,28 @@ class DeltaMachine(RuleBasedStateMachine):
             self.wire.append(response)
         assert self.subscription.next_response(self.server) is None
 
+    @rule(seconds=st.floats(0, 2 * LIFETIME))
+    def wait(self, seconds: float) -> None:
+        """Time passes, and a heartbeat is sent if one is due; never two at once."""
+        self.send()
+        self.now += seconds
+        beat = self.subscription.heartbeat(self.server, self.now)
+        if beat:
+            self.wire.append(beat)
+        assert self.subscription.heartbeat(self.server, self.now) is None
+
     @precondition(lambda self: self.wire)
     @rule()
     def receive(self) -> None:
         """The client takes what comes first."""
         response = self.wire.pop(0)
+        if response.heartbeat:
+            for each in response.resources:
+                assert each.ttl == LIFETIME
+                if each.name not in self.awaited | self.rejected and (self.wildcard or each.name in self.names):
+                    assert self.has[each.name] == each.version
+            self.unanswered.append(response.nonce)
+            return
         for resource in response.resources:
             if self.wildcard or resource.name in self.names:
                 self.has[resource.name] = resource.version
@@ -71,7 +91,10 @@ class DeltaMachine(RuleBasedStateMachine):
     @rule(error=st.sampled_from([None, "bad"]))
     def answer(self, error: str | None) -> None:
         """The client answers, in whatever mood."""
-        self.subscription.on_request(nonce=self.unanswered.pop(0), error=error)
+        nonce = self.unanswered.pop(0)
+        event = self.subscription.on_request(nonce=nonce, error=error)
+        # This client keeps what it rejects, and the server cannot know.
+        self.rejected.update(event.names if isinstance(event, Nack) else ())
 
     @rule(name=NAMES, nonce=st.sampled_from(["", "stale"]))
     def subscribe(self, name: str, nonce: str) -> None:
@@ -111,7 +134,8 @@ class DeltaMachine(RuleBasedStateMachine):
         """The stream breaks, what was on its way is lost, and the client says what it has."""
         self.wire.clear()
         self.unanswered.clear()
-        self.subscription = DeltaSubscription(CLUSTER)
+        self.subscription = DeltaSubscription(CLUSTER, takes_ttl=True)
+        self.rejected.clear()
         names = [*sorted(self.names), *(["*"] if self.wildcard else [])]
         self.subscription.on_request(subscribe=names, unsubscribe=["none"], initial=dict(self.has))
         self.awaited = {name for name in self.names if name not in self.has}
@@ -127,6 +151,13 @@ class DeltaMachine(RuleBasedStateMachine):
         }
         assert self.has == wanted
         assert not self.awaited
+        while self.unanswered:
+            self.answer(None)
+        self.subscription.heartbeat(self.server, self.now)
+        self.now += LIFETIME
+        beat = self.subscription.heartbeat(self.server, self.now)
+        kept = {each.name for each in beat.resources} if beat else set()
+        assert kept | self.rejected >= self.has.keys()
 
 
 class SotwMachine(RuleBasedStateMachine):
@@ -206,9 +237,65 @@ class SotwFullSetMachine(SotwMachine):
     type_url = CLUSTER
 
 
+class SotwWildcardMachine(RuleBasedStateMachine):
+    """A state-of-the-world client of everything, which takes a response whole or not at all, and comes back with it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.server = these({})
+        self.has: dict[str, str] = {}
+        self.version = ""
+        self.come_back()
+
+    @rule()
+    def come_back(self) -> None:
+        """The stream breaks, what was on its way is lost, and the client says which version it has."""
+        self.wire: list[Response] = []
+        self.refused = False
+        self.subscription = SotwSubscription(CLUSTER)
+        self.subscription.on_request(names=(), nonce="", version=self.version)
+
+    @rule(numbers=SETS)
+    def publish(self, numbers: dict[str, int]) -> None:
+        """The server's resources change."""
+        self.server = these(numbers)
+
+    @rule()
+    def send(self) -> None:
+        """The server sends what is due: never what the client has."""
+        response = self.subscription.next_response(self.server)
+        if response:
+            assert self.wire or self.refused or response.version != self.version
+            self.wire.append(response)
+            self.refused = False
+        assert self.subscription.next_response(self.server) is None
+
+    @precondition(lambda self: self.wire)
+    @rule(error=st.sampled_from([None, "bad"]))
+    def receive(self, error: str | None) -> None:
+        """The client takes what comes first, or does not."""
+        response = self.wire.pop(0)
+        if error is None:
+            self.has = {resource.name: resource.version for resource in response.resources}
+            self.version = response.version
+        self.refused = error is not None
+        self.subscription.on_request(names=(), nonce=response.nonce, version=self.version, error=error)
+
+    @rule()
+    def settle(self) -> None:
+        """Everything on its way arrives, and the client has what there is, unless it has rejected it."""
+        self.send()
+        while self.wire:
+            self.receive(None)
+        assert self.refused or self.has == {name: resource.version for name, resource in self.server.items()}
+        assert self.subscription.answered(self.server) is not Answer.WAITING
+
+
 TestDelta = DeltaMachine.TestCase
 TestDelta.settings = SIZE
 TestSotw = SotwMachine.TestCase
 TestSotw.settings = SIZE
 TestSotwFullSet = SotwFullSetMachine.TestCase
 TestSotwFullSet.settings = SIZE
+TestSotwWildcard = SotwWildcardMachine.TestCase
+TestSotwWildcard.settings = SIZE

@@ -192,6 +192,7 @@ class Received:
     Attributes:
         names: Names of the resources in it.
         versions: Version by name; SotW has none.
+        ttls: Lifetime in seconds by name, of what has one.
     """
 
     type_url: str
@@ -201,6 +202,7 @@ class Received:
     removed: tuple[str, ...]
     values: Mapping[str, bytes]
     versions: Mapping[str, str]
+    ttls: Mapping[str, int] = field(default_factory=dict)
 
 
 class Client(AbstractAsyncContextManager["Client"]):
@@ -213,6 +215,7 @@ class Client(AbstractAsyncContextManager["Client"]):
         fleet: ``node.cluster``.
         node: ``node.id``; ``None`` for requests without a node.
         credentials: TLS; ``None`` for plain text.
+        features: ``node.client_features``.
     """
 
     def __init__(
@@ -224,6 +227,7 @@ class Client(AbstractAsyncContextManager["Client"]):
         fleet: str = "",
         node: str | None = "n1",
         credentials: grpc.ChannelCredentials | None = None,
+        features: Iterable[str] = (),
     ) -> None:
         address, options = f"127.0.0.1:{port}", [("grpc.use_local_subchannel_pool", 1)]
         if credentials is None:
@@ -232,6 +236,7 @@ class Client(AbstractAsyncContextManager["Client"]):
             self._channel = grpc.aio.secure_channel(address, credentials, options=options)
         self.variant = variant
         self.aggregated = aggregated
+        self._features = tuple(features)
         self._node = None if node is None else {"id": node, "cluster": fleet}
         self._streams: dict[str, Any] = {}
         self._last: dict[str, Received] = {}
@@ -270,6 +275,7 @@ class Client(AbstractAsyncContextManager["Client"]):
         if fresh and self._node is not None:
             message.node.id = self._node["id"]
             message.node.cluster = self._node["cluster"]
+            message.node.client_features.extend(self._features)
         # Where there is no connection, the end of the stream says so.
         with suppress(grpc.aio.AioRpcError):
             await self.stream(type_url).write(message.SerializeToString())
@@ -353,7 +359,8 @@ def _sotw(data: bytes) -> Received:
 
 def _delta(data: bytes) -> Received:
     message = discovery_pb2.DeltaDiscoveryResponse.FromString(data)
-    assert {entry.resource.type_url for entry in message.resources} <= {message.type_url}
+    # A heartbeat has no resource.
+    assert {entry.resource.type_url for entry in message.resources} <= {message.type_url, ""}
     return Received(
         message.type_url,
         message.nonce,
@@ -362,6 +369,7 @@ def _delta(data: bytes) -> Received:
         tuple(message.removed_resources),
         {entry.name: entry.resource.value for entry in message.resources},
         {entry.name: entry.version for entry in message.resources},
+        {entry.name: entry.ttl.seconds for entry in message.resources if entry.HasField("ttl")},
     )
 
 

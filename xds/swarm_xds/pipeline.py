@@ -17,7 +17,7 @@ from swarm_xds.networks.plan import Configure, NetworkOptions, plan_networks
 from swarm_xds.networks.wanted import NetworkPlan
 from swarm_xds.plan import build as plan
 from swarm_xds.problem import Kind, Problem, Severity, ordered
-from swarm_xds.snapshot import Snapshot, Snapshots, snapshot
+from swarm_xds.snapshot import LISTENER, Snapshot, Snapshots, snapshot
 from swarm_xds.swarm import Service, SwarmState
 from swarm_xds.translate import FleetMessages, reader_configuration, relay_configuration, translate
 
@@ -60,6 +60,7 @@ class Pipeline:
         self._translate = translator
         self._networks = networks
         self._default_fleet = default_fleet
+        self._ttls = {LISTENER: options.listener_ttl}
         self._memo = Memo()
         self._memory = Memory()
         self._empty = self._snapshot(Fleet(name=""))
@@ -125,7 +126,7 @@ class Pipeline:
         return relay_configuration(fleet_subnets, subnets, self._options.connect_timeout)
 
     def _snapshot(self, fleet: Fleet) -> Snapshot:
-        return snapshot(self._translate(fleet, self._options, self._memo), self._memo)
+        return snapshot(self._translate(fleet, self._options, self._memo), self._memo, self._ttls)
 
     def _without_culprits(self, state: SwarmState, certificates: Certificates, error: Exception) -> Build:
         """Return the build in which each service that cannot be built has its last good form, or is left out.

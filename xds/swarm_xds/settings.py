@@ -23,6 +23,8 @@ from swarm_xds.networks.plan import NetworkOptions
 PREFIX = "SWARM_XDS_"
 #: Begins the variables of the commands that ask a control plane; they may stand in the same environment.
 CLIENT_PREFIX = f"{PREFIX}ASK_"
+#: Seconds that a restart of a control plane may take without any edge ceasing to listen.
+_SHORTEST_TTL = 60
 
 Port = Annotated[int, Field(ge=1, le=65_535)]
 Milliseconds = Annotated[int, Field(ge=1, le=86_400_000)]
@@ -159,6 +161,13 @@ class Settings(BaseModel):
         100.0, ge=0, le=100, description="Share of requests that are traced, if their client has not decided."
     )
     tracing_service_name: str = Field("swarm-xds", min_length=1, description="service.name of these spans.")
+    listener_ttl_seconds: int = Field(
+        0,
+        ge=0,
+        le=86_400,
+        description="Seconds without any control plane after which an edge stops listening, so that a balancer before "
+        "it takes another; 0: never, as edges serve what they have. Edges by incremental xDS only.",
+    )
     metrics_listen: str = Field(
         "127.0.0.1:18001", description="Address and port of /metrics, /healthz and /readyz; empty: not served."
     )
@@ -198,6 +207,13 @@ class Settings(BaseModel):
                 raise ValueError("not an address and a port, such as 127.0.0.1:18000")
         if info.field_name == "tracing_otlp" and str(value).endswith(":0"):
             raise ValueError("no port to connect to")
+        return value
+
+    @field_validator("listener_ttl_seconds")
+    @classmethod
+    def _bearable(cls, value: int) -> int:
+        if 0 < value < _SHORTEST_TTL:
+            raise ValueError(f"0, or {_SHORTEST_TTL} at least: a control plane must have the time to be replaced")
         return value
 
     @field_validator("https_port")
@@ -279,6 +295,7 @@ class Settings(BaseModel):
             access_log=self.access_log == "json",
             log_query=self.log_query,
             tracing=self._tracing,
+            listener_ttl=self.listener_ttl_seconds,
         )
 
     @property

@@ -40,6 +40,7 @@ class EdgeOptions:
         access_log: Whether proxies write a line for each request and each connection that comes to none.
         log_query: Whether paths and URLs in lines and spans have the query.
         tracing: None for no spans.
+        listener_ttl: Seconds after which a proxy that hears of no control plane stops listening; 0 for never.
     """
 
     http_port: int = 80
@@ -58,6 +59,7 @@ class EdgeOptions:
     access_log: bool = False
     log_query: bool = True
     tracing: Tracing | None = None
+    listener_ttl: int = 0
 
     @property
     def described(self) -> bool:

@@ -6,6 +6,7 @@ order types are sent; that is ``sequence``'s.
 """
 
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
 
 from swarm_xds.server.subscription import (
     FULL_SET,
@@ -15,6 +16,7 @@ from swarm_xds.server.subscription import (
     Doubts,
     Event,
     Nack,
+    Pulse,
     Response,
     Stale,
     Subscribed,
@@ -31,14 +33,15 @@ class DeltaSubscription:
     Args:
         type_url: The type.
         nonce_prefix: Makes nonces of one stream unlike those of another.
+        takes_ttl: Whether the client knows of lifetimes; to another, resources have none.
     """
 
     __slots__ = (
         "_count", "_doubts", "_first", "_must", "_names", "_owed", "_pending", "_prefix", "_seen", "_sent",
-        "_type_url", "_wildcard", "resumed",
+        "_takes_ttl", "_type_url", "_wildcard", "pulse", "resumed",
     )  # fmt: skip
 
-    def __init__(self, type_url: str, *, nonce_prefix: str = "") -> None:
+    def __init__(self, type_url: str, *, nonce_prefix: str = "", takes_ttl: bool = False) -> None:
         self._type_url = type_url
         self._prefix = nonce_prefix
         self._count = 0
@@ -51,6 +54,9 @@ class DeltaSubscription:
         self._seen: tuple[str, bool] | None = None
         self._pending: dict[str, tuple[str, Mapping[str, str]]] = {}
         self._doubts = Doubts()
+        self._takes_ttl = takes_ttl
+        #: When ``heartbeat`` is to be asked again.
+        self.pulse = Pulse()
         self.resumed = False
 
     @property
@@ -104,6 +110,7 @@ class DeltaSubscription:
         self._owed -= self._sent.keys()
         self._must = False
         self.resumed = bool(self._sent)
+        self.pulse.hurry()
 
     def _unsubscribe(self, names: Collection[str]) -> None:
         if not names:
@@ -169,8 +176,7 @@ class DeltaSubscription:
             self._sent.pop(name, None)
         removed = tuple(sorted(gone))
         carried = {**{r.name: r.version for r in chosen}, **dict.fromkeys(removed, "")}
-        self._count += 1
-        nonce = f"{self._prefix}{self._count}"
+        nonce = self._next_nonce()
         self._pending[nonce] = (resources.version, carried)
         if len(self._pending) > _REMEMBERED:
             del self._pending[next(iter(self._pending))]
@@ -178,10 +184,41 @@ class DeltaSubscription:
             type_url=self._type_url,
             version=resources.version,
             nonce=nonce,
-            resources=tuple(chosen),
+            resources=tuple(chosen if self._takes_ttl else (replace(r, ttl=0) if r.ttl else r for r in chosen)),
             removed=removed,
             updated=updated,
         )
+
+    def heartbeat(self, resources: Resources, now: float) -> Response | None:
+        """Return what has the client keep what it has for another lifetime, if that is due; ``None`` if not.
+
+        What is on its way starts a lifetime of its own when the client takes it, and what the client rejects leaves it
+        with what it had. Answers to heartbeats say nothing and are taken as stale.
+
+        Args:
+            resources: All resources of the type that the client may have now, and was sent.
+            now: Seconds on any clock that does not jump.
+        """
+        if not self.pulse.due(resources.ttl if self._takes_ttl else 0, now):
+            return None
+        alive = tuple(
+            replace(resource, version=version)
+            for resource in resources.values()
+            if resource.ttl and (version := self._doubts.held(resource.name, self._sent.get(resource.name, "")))
+        )
+        if not alive:
+            return None
+        return Response(
+            type_url=self._type_url,
+            version=resources.version,
+            nonce=self._next_nonce(),
+            resources=alive,
+            heartbeat=True,
+        )
+
+    def _next_nonce(self) -> str:
+        self._count += 1
+        return f"{self._prefix}{self._count}"
 
     def answered(self, resources: Resources, *, removals: bool = True) -> Answer:
         """Say how the client stands to ``resources``, which ``next_response`` was last asked for."""

@@ -33,8 +33,8 @@ class SotwSubscription:
     """
 
     __slots__ = (
-        "_count", "_doubts", "_first", "_full", "_in_flight", "_must", "_named", "_names", "_nonce", "_owed",
-        "_pending", "_placeholder", "_prefix", "_seen", "_sent", "_type_url", "_version", "_wildcard",
+        "_brought", "_count", "_doubts", "_first", "_full", "_in_flight", "_must", "_named", "_names", "_nonce",
+        "_owed", "_pending", "_placeholder", "_prefix", "_seen", "_sent", "_type_url", "_version", "_wildcard",
     )  # fmt: skip
 
     resumed = False
@@ -54,6 +54,7 @@ class SotwSubscription:
         self._owed: set[str] = set()
         self._must = False
         self._sent: dict[str, str] = {}
+        self._brought = ""
         self._seen = ""
         self._nonce = ""
         self._version = ""
@@ -71,12 +72,13 @@ class SotwSubscription:
         """How many names the client asks for, beside everything."""
         return len(self._names)
 
-    def on_request(self, *, names: Collection[str], nonce: str, error: str | None = None) -> Event:
+    def on_request(self, *, names: Collection[str], nonce: str, version: str = "", error: str | None = None) -> Event:
         """Take one request and say what it meant.
 
         Args:
             names: All names that the client wants from now on, which is what SotW requests list.
             nonce: The nonce of the response that it answers; empty in the first request.
+            version: What the client accepted last, be it on an earlier stream; empty if nothing yet.
             error: The message of ``error_detail``; ``None`` if the request has none.
         """
         first, self._first = self._first, False
@@ -85,6 +87,9 @@ class SotwSubscription:
         if not first and nonce and nonce != self._nonce:
             return Stale(nonce)
         self._subscribe(frozenset(names))
+        # Who asks for everything by saying nothing can have got this version for everything only. Who named any may
+        # have added or dropped some since, so that it proves nothing (docs/adr/035).
+        self._brought = version if first and not names else ""
         if first or not nonce or not self._pending:
             return Subscribed()
         self._pending = False
@@ -124,7 +129,11 @@ class SotwSubscription:
         """
         if resources.version == self._seen and not self._owed and not self._must:
             return None
+        if self._brought == resources.version and self._wildcard:
+            self._sent = {resource.name: resource.version for resource in resources.values()}
+            self._must = False
         chosen = self._whole(resources) if self._full else self._part(resources)
+        self._brought = ""
         self._seen = resources.version
         self._owed.clear()
         self._must = False
@@ -149,6 +158,7 @@ class SotwSubscription:
             nonce=self._nonce,
             resources=chosen,
             updated=updated,
+            partial=self._full and not self._wildcard,
         )
 
     def _whole(self, resources: Resources) -> tuple[Resource, ...] | None:

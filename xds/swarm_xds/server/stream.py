@@ -103,6 +103,8 @@ class Stream:
         self._order: tuple[str, ...] = ADS_ORDER
         self._snapshots: Snapshots | None = None
         self._peer: Peer | None = None
+        self._takes_ttl = False
+        self._next_heartbeat: float | None = None
         self._opened = False
         self._rewarm: set[str] = set()
         self._settled: str | None = None
@@ -132,7 +134,7 @@ class Stream:
                         return
                     self._take(request, transport)
                     read = self._start_reading(transport)
-                elif response := self._next_response():
+                elif response := self._next_response() or self._heartbeat():
                     await self._send(response, transport)
                 else:
                     self._note_settled()
@@ -156,7 +158,7 @@ class Stream:
 
     async def _sleep(self) -> None:
         """Return when a request or a snapshot has come, or the sequence has waited long enough."""
-        deadline = self._sequence.deadline
+        deadline = _sooner(self._sequence.deadline, self._next_heartbeat)
         if self._peer is None:
             deadline = self._began + self._setting.limits.first_request
             if self._setting.clock() >= deadline:
@@ -170,6 +172,7 @@ class Stream:
         check_length(request, self._setting.limits)
         if self._peer is None:
             self._peer = self._peer_of(transport, request.node, request.fleet)
+            self._takes_ttl = request.takes_ttl
             admit(self._peer, transport)
             self._opened = True
             self._setting.observer.opened(self._peer)
@@ -203,14 +206,19 @@ class Stream:
             if self._variant is Variant.SOTW:
                 subscription = _sotw(type_url, prefix)
             else:
-                subscription = DeltaSubscription(type_url, nonce_prefix=prefix)
+                subscription = DeltaSubscription(type_url, nonce_prefix=prefix, takes_ttl=self._takes_ttl)
             self._subscriptions[type_url] = subscription
         if isinstance(subscription, SotwSubscription):
-            return subscription.on_request(names=request.names, nonce=request.nonce, error=request.error)
+            return subscription.on_request(
+                names=request.names, nonce=request.nonce, version=request.version, error=request.error
+            )
+        # Envoy says nothing of clusters while one of them warms, for which it needs endpoints that come now, be they as
+        # they were when its last stream broke (docs/adr/035).
+        warming = type_url == ENDPOINT and self._type_url is None and CLUSTER not in self._subscriptions
         return subscription.on_request(
             subscribe=request.subscribe,
             unsubscribe=request.unsubscribe,
-            initial=request.initial,
+            initial={} if warming else request.initial,
             nonce=request.nonce,
             error=request.error,
         )
@@ -247,10 +255,22 @@ class Stream:
             self._rewarm.update(filter(None, (assignment_name(view[name]) for name in response.updated)))
         return response
 
+    def _heartbeat(self) -> Response | None:
+        """Return the first heartbeat due, after everything else: what is sent starts a lifetime of its own."""
+        self._next_heartbeat = None
+        now = self._setting.clock()
+        for type_url, subscription in self._subscriptions.items():
+            view = self._sequence.view(type_url)
+            if view is not None and isinstance(subscription, DeltaSubscription):
+                if response := subscription.heartbeat(view, now):
+                    return response
+                self._next_heartbeat = _sooner(self._next_heartbeat, subscription.pulse.at)
+        return None
+
     async def _send(self, response: Response, transport: Transport) -> None:
         data = self._setting.encoder.encode(self._variant, response)
         await transport.write(data)
-        if self._peer:
+        if self._peer and not response.heartbeat:
             self._setting.observer.sent(self._peer, response, len(data))
 
     def _note_settled(self) -> None:
@@ -264,6 +284,10 @@ class Stream:
                 self._setting.observer.settled(self._peer, version)
                 if self._subscriptions.keys() >= FULL_SET:
                     self._setting.observer.verdict(self._peer, version, self._sequence.rejected())
+
+
+def _sooner(one: float | None, other: float | None) -> float | None:
+    return min((each for each in (one, other) if each is not None), default=None)
 
 
 class Allowance:

@@ -7,6 +7,7 @@ The rules are those of https://www.envoyproxy.io/docs/envoy/latest/api-docs/xds_
 section where the code looks odd.
 """
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
@@ -85,6 +86,8 @@ class Response:
     Attributes:
         removed: Names that the client is to forget; incremental only.
         updated: Names in ``resources`` that the client did not have in this version before.
+        partial: Whether it is a part of a type whose responses are else the whole: by state of the world, by name.
+        heartbeat: Whether the client has all of it, and is only to keep it for another lifetime.
     """
 
     type_url: str
@@ -93,6 +96,8 @@ class Response:
     resources: tuple[Resource, ...]
     removed: tuple[str, ...] = ()
     updated: tuple[str, ...] = ()
+    partial: bool = False
+    heartbeat: bool = False
 
 
 class Answer(Enum):
@@ -147,6 +152,15 @@ class Doubts:
             Suspect(name, version, self._accepted[name]) for name, version in sorted(current) if name in self._accepted
         )
 
+    def held(self, name: str, sent: str) -> str:
+        """Return the version that the client has of what it was last sent in ``sent``.
+
+        Empty if it has none, or has not said yet whether it takes that.
+        """
+        if name in self._accepted:
+            return self._accepted[name] if name in self._rejected else ""
+        return sent
+
     def again(self, resources: Resources) -> set[str]:
         """Return what was rejected together with something that is now another, or gone: by itself it may be good."""
         return {
@@ -154,6 +168,35 @@ class Doubts:
             for name, carried in self._rejected.items()
             if any((resources[each].version if each in resources else "") != carried[each] for each in carried)
         }
+
+
+class Pulse:
+    """When the next heartbeat is due: three to a lifetime, so that two may be late."""
+
+    __slots__ = ("at",)
+
+    def __init__(self) -> None:
+        #: When, on the clock of ``due``; ``None`` while nothing has a lifetime.
+        self.at: float | None = None
+
+    def hurry(self) -> None:
+        """Have the next one at once: nobody knows how much of a lifetime is left."""
+        self.at = -math.inf
+
+    def due(self, ttl: int, now: float) -> bool:
+        """Say whether one is due, and take it as given; the first is so after a third of the lifetime.
+
+        Args:
+            ttl: The shortest lifetime in seconds; 0 if nothing has one.
+            now: Seconds on any clock that does not jump.
+        """
+        if not ttl:
+            self.at = None
+            return False
+        due = self.at is not None and now >= self.at
+        if due or self.at is None:
+            self.at = now + ttl / 3
+        return due
 
 
 class Subscription(Protocol):

@@ -25,6 +25,13 @@ _BODIES = 32
 _NONCE_TAG = b"\x2a"
 
 
+#: Follows the version of responses that are a part of the whole.
+_PART = "-part"
+
+#: How a client says that it knows of ``Resource.ttl`` (xDS protocol, "TTL").
+_TTL_FEATURE = "xds.config.supports-resource-ttl"
+
+
 class Variant(StrEnum):
     """The two forms of the protocol."""
 
@@ -43,6 +50,8 @@ class Request:
     Attributes:
         node: ``node.id``; empty if the request has none, as is usual after a stream's first.
         fleet: ``node.cluster``; empty likewise.
+        takes_ttl: Whether the node says that it drops resources at the end of their lifetime.
+        version: SotW: what was accepted last.
         error: The message of ``error_detail``; ``None`` if the request is no NACK.
         names: SotW: all names wanted.
         subscribe: Incremental: names to add.
@@ -53,7 +62,9 @@ class Request:
     type_url: str
     node: str = ""
     fleet: str = ""
+    takes_ttl: bool = False
     nonce: str = ""
+    version: str = ""
     error: str | None = None
     names: tuple[str, ...] = ()
     subscribe: tuple[str, ...] = ()
@@ -63,7 +74,16 @@ class Request:
     @property
     def longest(self) -> int:
         """Characters of the longest text in it that is remembered."""
-        texts = (self.type_url, self.node, self.fleet, self.nonce, *self.names, *self.subscribe, *self.unsubscribe)
+        texts = (
+            self.type_url,
+            self.node,
+            self.fleet,
+            self.nonce,
+            self.version,
+            *self.names,
+            *self.subscribe,
+            *self.unsubscribe,
+        )
         return max(map(len, (*texts, *self.initial, *self.initial.values())))
 
 
@@ -79,6 +99,7 @@ def sotw_request(data: bytes) -> Request:
         node=message.node.id,
         fleet=message.node.cluster,
         nonce=message.response_nonce,
+        version=message.version_info,
         error=message.error_detail.message[:_WORDS] if message.HasField("error_detail") else None,
         names=tuple(message.resource_names),
     )
@@ -95,6 +116,7 @@ def delta_request(data: bytes) -> Request:
         type_url=message.type_url,
         node=message.node.id,
         fleet=message.node.cluster,
+        takes_ttl=_TTL_FEATURE in message.node.client_features,
         nonce=message.response_nonce,
         error=message.error_detail.message[:_WORDS] if message.HasField("error_detail") else None,
         subscribe=tuple(message.resource_names_subscribe),
@@ -117,8 +139,16 @@ class Encoder:
 
     def encode(self, variant: Variant, response: Response) -> bytes:
         """Return the message of ``variant`` that carries ``response``."""
-        carried = tuple((resource.name, resource.version) for resource in response.resources)
-        key = (variant, response.type_url, response.version, response.removed, carried)
+        carried = tuple((resource.name, resource.version, resource.ttl) for resource in response.resources)
+        key = (
+            variant,
+            response.type_url,
+            response.version,
+            response.removed,
+            carried,
+            response.partial,
+            response.heartbeat,
+        )
         body = self._bodies.get(key)
         if body is None:
             body = self._sotw(response) if variant is Variant.SOTW else self._delta(response)
@@ -132,7 +162,10 @@ class Encoder:
 
     def _sotw(self, response: Response) -> bytes:
         message = discovery_pb2.DiscoveryResponse(
-            type_url=response.type_url, version_info=response.version, control_plane=self._control_plane()
+            type_url=response.type_url,
+            # A client that brings this version to another stream has not got all that the plain one stands for.
+            version_info=f"{response.version}{_PART if response.partial else ''}",
+            control_plane=self._control_plane(),
         )
         for resource in response.resources:
             message.resources.add(type_url=response.type_url, value=resource.value)
@@ -147,8 +180,11 @@ class Encoder:
         )
         for resource in response.resources:
             entry = message.resources.add(name=resource.name, version=resource.version)
-            entry.resource.type_url = response.type_url
-            entry.resource.value = resource.value
+            if resource.ttl:
+                entry.ttl.seconds = resource.ttl
+            if not response.heartbeat:
+                entry.resource.type_url = response.type_url
+                entry.resource.value = resource.value
         return bytes(message.SerializeToString(deterministic=True))
 
     def _control_plane(self) -> base_pb2.ControlPlane | None:

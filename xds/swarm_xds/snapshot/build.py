@@ -1,9 +1,10 @@
 """From messages to a snapshot that is whole: every reference in it has its resource."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from functools import partial
 from operator import attrgetter
+from types import MappingProxyType
 
 from envoy.config.cluster.v3 import cluster_pb2
 from envoy.config.route.v3 import route_components_pb2
@@ -14,13 +15,20 @@ from swarm_xds.snapshot.references import References, of_cluster, of_listener
 from swarm_xds.snapshot.resources import CLUSTER, ENDPOINT, LISTENER, ROUTE, SECRET, Resource, Resources, Snapshot
 from swarm_xds.translate import FleetMessages
 
+_NO_TTLS: Mapping[str, int] = MappingProxyType({})
+
 
 class InconsistentError(Exception):
     """A reference in a snapshot leads nowhere, or a resource is referred to by nobody: a defect, never bad input."""
 
 
-def snapshot(messages: FleetMessages, memo: Memo) -> Snapshot:
+def snapshot(messages: FleetMessages, memo: Memo, ttls: Mapping[str, int] = _NO_TTLS) -> Snapshot:
     """Return a fleet's snapshot.
+
+    Args:
+        messages: What it is made of.
+        memo: Remembers what did not change.
+        ttls: Seconds by type URL after which a client drops what it hears no more of; always the same with one memo.
 
     Raises:
         InconsistentError: See there.
@@ -33,7 +41,12 @@ def snapshot(messages: FleetMessages, memo: Memo) -> Snapshot:
         ROUTE: messages.routes,
         SECRET: messages.secrets,
     }
-    return Snapshot({type_url: _resources(messages.fleet, type_url, each, memo) for type_url, each in kinds.items()})
+    return Snapshot(
+        {
+            type_url: _resources(messages.fleet, type_url, each, memo, ttls.get(type_url, 0))
+            for type_url, each in kinds.items()
+        }
+    )
 
 
 def check(messages: FleetMessages, memo: Memo) -> None:
@@ -76,13 +89,13 @@ def _routed(host: route_components_pb2.VirtualHost) -> set[str]:
     return names
 
 
-def _resources(fleet: str, type_url: str, messages: Sequence[Message], memo: Memo) -> Resources:
+def _resources(fleet: str, type_url: str, messages: Sequence[Message], memo: Memo, ttl: int) -> Resources:
     name = attrgetter("cluster_name" if type_url == ENDPOINT else "name")
     named = ((name(message), message) for message in messages)
     # Messages are never changed, and comparing their content costs more than making them.
-    made = tuple(memo.each((type_url, fleet), None, named, partial(_resource, name), identical=True))
+    made = tuple(memo.each((type_url, fleet), None, named, partial(_resource, name, ttl), identical=True))
     return memo.keep(("all", type_url, fleet), made, partial(Resources, made))
 
 
-def _resource(name: Callable[[Message], str], message: Message) -> Resource:
-    return Resource.of(name(message), message.SerializeToString(deterministic=True))
+def _resource(name: Callable[[Message], str], ttl: int, message: Message) -> Resource:
+    return Resource.of(name(message), message.SerializeToString(deterministic=True), ttl)

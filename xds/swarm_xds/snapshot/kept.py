@@ -1,6 +1,7 @@
 """Snapshots as the content of a file, and back: with a schema version and a checksum, so that damage is noticed.
 
-One line of JSON says what follows; then come the snapshots as JSON with the resources' bytes in base64. Pure.
+One line of JSON says what follows; then come the snapshots as JSON with the resources' bytes in base64,
+each with its lifetime where it has one. Pure.
 """
 
 import hashlib
@@ -78,17 +79,27 @@ def parse(content: bytes) -> Kept:
         raise DamagedError(f"not what this schema has: {error}") from error
 
 
-def _plain(snapshot: Snapshot) -> dict[str, dict[str, str]]:
+def _plain(snapshot: Snapshot) -> dict[str, dict[str, Any]]:
     return {
-        type_url: {name: b64encode(resource.value).decode() for name, resource in resources.items()}
+        type_url: {name: _plain_resource(resource) for name, resource in resources.items()}
         for type_url, resources in snapshot.resources.items()
     }
+
+
+def _plain_resource(resource: Resource) -> str | list[Any]:
+    value = b64encode(resource.value).decode()
+    return [value, resource.ttl] if resource.ttl else value
 
 
 def _snapshot(plain: Mapping[str, Mapping[str, Any]]) -> Snapshot:
     return Snapshot(
         {
-            type_url: Resources(Resource.of(name, b64decode(value)) for name, value in resources.items())
+            type_url: Resources(_resource(name, each) for name, each in resources.items())
             for type_url, resources in plain.items()
         }
     )
+
+
+def _resource(name: str, plain: str | list[Any]) -> Resource:
+    value, ttl = (plain, 0) if isinstance(plain, str) else plain
+    return Resource.of(name, b64decode(value), int(ttl))

@@ -25,23 +25,32 @@ class Resource:
 
     Attributes:
         value: The message, serialised deterministically; never shown, since it may hold a private key.
-        version: Hash of ``value``: equal bytes have equal versions on every replica and after every restart.
+        version: Hash of ``value`` and ``ttl``: equal ones have equal versions on every replica and after every restart.
+        ttl: Seconds after which a client drops it unless it hears of it again; 0 for never.
     """
 
     name: str
     value: bytes = field(repr=False)
     version: str
+    ttl: int = 0
 
     @classmethod
-    def of(cls, name: str, value: bytes) -> "Resource":
-        """Make a resource and its version from its bytes."""
-        return cls(name, value, hashlib.sha256(value).hexdigest()[:16])
+    def of(cls, name: str, value: bytes, ttl: int = 0) -> "Resource":
+        """Make a resource and its version from its bytes.
+
+        A lifetime is part of the version: else a client that has the bytes already would keep the lifetime of before,
+        and drop the resource when nobody speaks of it any more.
+        """
+        content = hashlib.sha256(value)
+        if ttl:
+            content.update(f" ttl {ttl}".encode())
+        return cls(name, value, content.hexdigest()[:16], ttl)
 
 
 class Resources(Mapping[str, Resource]):
     """All resources of one type, by name, in the order of their names."""
 
-    __slots__ = ("_items", "version")
+    __slots__ = ("_items", "ttl", "version")
 
     def __init__(self, items: Iterable[Resource] = ()) -> None:
         """Take resources with distinct names.
@@ -58,6 +67,8 @@ class Resources(Mapping[str, Resource]):
         every = "".join([f"{len(resource.name)}:{resource.name}{resource.version}" for resource in ordered])
         #: Hash over all names and versions: the ``version_info`` of the state of the world.
         self.version: str = hashlib.sha256(every.encode()).hexdigest()[:16]
+        #: The shortest lifetime in it in seconds; 0 if nothing has one.
+        self.ttl: int = min((resource.ttl for resource in ordered if resource.ttl), default=0)
 
     def __getitem__(self, name: str) -> Resource:
         return self._items[name]

@@ -34,6 +34,8 @@ _SHRINK_HEAP = 0.95
 ADMIN_PORT = 9901
 #: Who may say what is served: `swarm_xds.pki` issues it.
 CONTROL_PLANE_URI = "spiffe://swarm-xds/control-plane"
+#: That this Envoy drops a resource at the end of its lifetime, if it is given one (docs/adr/034).
+_TAKES_TTL = "xds.config.supports-resource-ttl"
 _CERTIFICATE, _AUTHORITIES = "xds_certificate", "xds_authorities"
 _STOP_ACCEPTING_REQUESTS = 0.98
 
@@ -92,7 +94,7 @@ def bootstrap(options: BootstrapOptions) -> bootstrap_pb2.Bootstrap:
         set_node_on_first_message_only=True,
     )
     return bootstrap_pb2.Bootstrap(
-        node=base_pb2.Node(id=options.node, cluster=options.fleet),
+        node=base_pb2.Node(id=options.node, cluster=options.fleet, client_features=[_TAKES_TTL]),
         admin=admin(options.admin_port),
         dynamic_resources=bootstrap_pb2.Bootstrap.DynamicResources(
             lds_config=ads(), cds_config=ads(), ads_config=stream
