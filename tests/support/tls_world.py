@@ -16,9 +16,10 @@ from swarm_xds.certs.acme import AcmeOptions, AcmeSource
 from swarm_xds.certs.directory import CertificateDirectory
 from swarm_xds.certs.obtain import ObtainingSource
 from swarm_xds.demo.envoy import Envoy
+from swarm_xds.pipeline import Translator
 from swarm_xds.settings import Settings
 from swarm_xds.sources.compose import ComposeSource
-from swarm_xds.translate import BootstrapOptions
+from swarm_xds.translate import BootstrapOptions, translate
 
 
 @dataclass(slots=True)
@@ -85,6 +86,7 @@ async def tls_world(
     http_port: int = 0,
     acme: AcmeOptions | None = None,
     environ: dict[str, str] | None = None,
+    translator: Translator = translate,
 ) -> AsyncIterator[TlsWorld]:
     """Start everything, and end it, whatever happens in between."""
     (folder / "stack.yml").write_text(stack, encoding="utf-8")
@@ -108,6 +110,7 @@ async def tls_world(
         ComposeSource(settings.files, environ or {}),
         certificates=obtaining or directory,
         want=obtaining and obtaining.want,
+        translator=translator,
         on_published=published.append,
     )
     port = await app.start()

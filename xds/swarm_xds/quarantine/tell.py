@@ -4,11 +4,13 @@ from dataclasses import dataclass
 
 from swarm_xds.problem import Kind, Problem, Severity, shown
 from swarm_xds.quarantine.trace import Rejection
-from swarm_xds.snapshot import Broken
+from swarm_xds.snapshot import SECRET, Broken
 from swarm_xds.swarm import Service
 
 #: Shortest value of a label that is looked for in Envoy's words.
 _TELLING = 4
+#: How the label ends that names what is in a secret, by what the secret's name begins with.
+_NAMING = {"certificate": ".ssl_cert", "client-ca": ".tls.client_ca", "backend-ca": ".ssl_backend_ca"}
 #: Characters of a long message that are repeated of its beginning and of its end.
 _BEGIN, _END = 40, 120
 
@@ -32,7 +34,7 @@ class Conviction:
 def convicted(conviction: Conviction) -> Problem:
     """Return what is told of a service that is held back."""
     rejection, service = conviction.rejection, conviction.rejected
-    label, value = _label(service, conviction.instead, rejection.message)
+    label, value = _label(service, conviction.instead, rejection)
     what = "is left out" if conviction.instead is None else "is still served in its last accepted form"
     return Problem(
         severity=Severity.ERROR,
@@ -80,12 +82,18 @@ def _words(rejection: Rejection) -> str:
     return shown(message) if rejection.node else message
 
 
-def _label(service: Service, instead: Service | None, message: str) -> tuple[str, str]:
-    """Return the label that is most likely to blame, and its value: one that changed, or that Envoy's words repeat."""
+def _label(service: Service, instead: Service | None, rejection: Rejection) -> tuple[str, str]:
+    """Return the label that is most likely to blame, and its value.
+
+    That is one that names the secret, or that changed, or that Envoy's words repeat.
+    """
+    if rejection.type_url == SECRET and rejection.suspects:
+        keys = _NAMING[rejection.suspects[0].name.partition("/")[0]]
+        return next(((key, value) for key, value in service.labels if key.endswith(keys)), ("", ""))
     before = dict(instead.labels) if instead is not None else {}
     changed = [(key, value) for key, value in service.labels if before.get(key) != value]
     for labels in (changed, service.labels):
-        telling = [(key, value) for key, value in labels if len(value) >= _TELLING and value in message]
+        telling = [(key, value) for key, value in labels if len(value) >= _TELLING and value in rejection.message]
         if telling:
             return max(telling, key=lambda label: len(label[1]))
     return changed[0] if instead is not None and len(changed) == 1 else ("", "")
