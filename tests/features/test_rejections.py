@@ -7,13 +7,16 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 from envoy.config.cluster.v3 import cluster_pb2
 from envoy.config.endpoint.v3 import endpoint_pb2
 from envoy.config.listener.v3 import listener_pb2
-from envoy.config.route.v3 import route_pb2
+from envoy.config.route.v3 import route_components_pb2, route_pb2
+from google.protobuf import struct_pb2
+from google.protobuf.message import Message
 
 from support.world import HOSTS, World, world
 from swarm_xds.memo import Memo
@@ -29,7 +32,13 @@ OLD, NEW, GOOD = "shop.example.org", f"{SPOILT}.example.org", "better.example.or
 
 
 def spoil_cluster(message: cluster_pb2.Cluster) -> None:
-    """Make protoc-gen-validate reject it, and with it all that comes in the same response."""
+    """Make Envoy reject it when it reads it, and with it all that comes in the same response."""
+    message.transport_socket.name = "none"
+    message.transport_socket.typed_config.Pack(struct_pb2.Struct())
+
+
+def spoil_cluster_by_rule(message: cluster_pb2.Cluster) -> None:
+    """Break a rule of the API."""
     message.connect_timeout.seconds = -1
 
 
@@ -52,10 +61,23 @@ def spoil_routes(message: route_pb2.RouteConfiguration) -> None:
 
 
 def spoil_routes_by_rule(message: route_pb2.RouteConfiguration) -> None:
-    """Break a rule of protoc-gen-validate, which says where."""
+    """Break a rule of the API in one of them."""
     for host in message.virtual_hosts:
-        if host.name.startswith(SPOILT):
-            host.routes[0].redirect.response_code = 77
+        spoil_host_by_rule(host)
+
+
+def spoil_host_by_rule(host: route_components_pb2.VirtualHost) -> None:
+    """Break a rule of the API in its first route."""
+    if host.name.startswith(SPOILT):
+        host.routes[0].route.cluster_not_found_response_code = 77
+
+
+def spoilt(message: Message, spoil: Callable[..., None]) -> Any:
+    """Return a copy that is spoilt."""
+    copy = type(message)()
+    copy.CopyFrom(message)
+    spoil(copy)
+    return copy
 
 
 def spoiling(type_name: str, spoil: Callable[..., None]) -> Callable[[Fleet, EdgeOptions, Memo], FleetMessages]:
@@ -71,13 +93,10 @@ def spoiling(type_name: str, spoil: Callable[..., None]) -> Callable[[Fleet, Edg
         changed = []
         for message in getattr(messages, type_name):
             name = message.cluster_name if type_name == "endpoints" else message.name
-            if name in guilty or type_name == "routes":
-                copy = type(message)()
-                copy.CopyFrom(message)
-                spoil(copy)
-                changed.append(copy)
-            else:
-                changed.append(message)
+            changed.append(spoilt(message, spoil) if name in guilty or type_name == "routes" else message)
+        if spoil is spoil_routes_by_rule:
+            hosts_spoilt = tuple(spoilt(host, spoil_host_by_rule) for host in messages.virtual_hosts)
+            messages = replace(messages, virtual_hosts=hosts_spoilt)
         if type_name == "listeners":
             changed.append(listener_pb2.Listener(name="spoilt"))
         return replace(messages, **{type_name: tuple(changed)})
@@ -90,7 +109,10 @@ WAYS = [
     pytest.param("clusters", spoil_cluster_alone, id="cluster-alone"),
     pytest.param("endpoints", spoil_endpoints, id="endpoints"),
     pytest.param("routes", spoil_routes, id="routes"),
-    pytest.param("routes", spoil_routes_by_rule, id="routes-by-rule"),
+]
+RULES = [
+    pytest.param("clusters", spoil_cluster_by_rule, 'Cluster for fleet "default"', "duration.gt 0s", id="cluster"),
+    pytest.param("routes", spoil_routes_by_rule, "RouteConfiguration", "enum.defined_only", id="routes"),
 ]
 
 
@@ -164,6 +186,38 @@ async def test_a_new_service_that_envoy_rejects_is_left_out(
         assert (await place.get(client, NEW)).status_code == 404
         place.add("fresh", "fresh.example.org")
         await place.until(client, "fresh.example.org", 200)
+
+
+@pytest.mark.parametrize(("type_name", "spoil", "what", "rule"), RULES)
+async def test_what_breaks_a_rule_is_shown_to_no_envoy(
+    envoy_binary: Path, type_name: str, spoil: Callable[..., None], what: str, rule: str
+) -> None:
+    """Its service goes back alone as if an Envoy had rejected it, or out if it is new, and the problem has the rule."""
+    translator = spoiling(type_name, spoil)
+    async with world(envoy_binary, translator=translator) as place, httpx.AsyncClient() as client:
+        shop = place.add("shop", OLD)
+        place.add("new", f"{SPOILT}.new.example.org")
+        place.add("other", "other.example.org")
+        await place.until(client, OLD, 200)
+        await place.until(client, "other.example.org", 200)
+        (problem,) = problems(place)
+        assert problem.service == "new"
+        assert problem.reason.endswith(f"is against {rule}; the service is left out")
+        await place.app.publisher.answered()
+        place.engine.update_service(shop, labels=place.labels(NEW))
+        place.add("fresh", "fresh.example.org")
+        await place.until(client, "fresh.example.org", 200)
+        assert (await place.get(client, OLD)).status_code == 200
+        _, problem = problems(place)
+        assert (problem.service, problem.label, problem.value) == ("shop", HOSTS, NEW)
+        assert problem.reason.startswith(f"the {what}")
+        assert problem.reason.endswith("; the service is still served in its last accepted form")
+        place.engine.update_service(shop, labels=place.labels(GOOD))
+        await place.until(client, GOOD, 200)
+        assert [each.service for each in problems(place)] == ["new"]
+        await place.app.publisher.answered()
+        rejected = await place.stats(client, r"(cds|lds|rds|eds)\..*update_rejected$")
+        assert sum(rejected.values()) == 0
 
 
 async def test_a_listener_that_envoy_rejects_is_nobodys_fault(envoy_binary: Path) -> None:

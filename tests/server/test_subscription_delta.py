@@ -8,6 +8,8 @@ from swarm_xds.snapshot import CLUSTER, ENDPOINT, LISTENER, ROUTE, SECRET, Resou
 
 FULL = [pytest.param(CLUSTER, id="cds"), pytest.param(LISTENER, id="lds")]
 PARTIAL = [pytest.param(ENDPOINT, id="eds"), pytest.param(ROUTE, id="rds"), pytest.param(SECRET, id="sds")]
+#: Types of which one response may have several.
+SEVERAL = FULL + PARTIAL[:-1]
 
 
 def these(**versions: int) -> Resources:
@@ -67,7 +69,7 @@ def test_there_is_no_legacy_wildcard_for_other_types(type_url: str) -> None:
     assert subscription.next_response(these(a=1)) is None
 
 
-@pytest.mark.parametrize("type_url", FULL + PARTIAL)
+@pytest.mark.parametrize("type_url", SEVERAL)
 def test_an_asterisk_is_the_explicit_wildcard(type_url: str) -> None:
     """``*`` means everything."""
     subscription = DeltaSubscription(type_url)
@@ -84,7 +86,7 @@ def test_a_first_wildcard_is_answered_even_if_there_is_nothing(type_url: str) ->
     assert subscription.next_response(these()) is None
 
 
-@pytest.mark.parametrize("type_url", FULL + PARTIAL)
+@pytest.mark.parametrize("type_url", SEVERAL)
 def test_only_what_changed_is_sent(type_url: str) -> None:
     """Changed, new and removed; never what the client has."""
     subscription = started(type_url, these(a=1, b=1, c=1), "*")
@@ -122,7 +124,7 @@ def test_a_legacy_wildcard_that_comes_back_with_everything_is_sent_nothing(type_
     assert subscription.next_response(resources) is None
 
 
-@pytest.mark.parametrize("type_url", FULL + PARTIAL)
+@pytest.mark.parametrize("type_url", SEVERAL)
 def test_a_client_that_comes_back_is_sent_the_difference(type_url: str) -> None:
     """What changed, what is new, and what to forget."""
     subscription = DeltaSubscription(type_url)
@@ -264,7 +266,7 @@ def test_unsubscription_from_wildcard_and_name_at_once_gets_no_response(order: l
     assert subscription.next_response(these(a=2, b=2)) is None
 
 
-@pytest.mark.parametrize("type_url", FULL + PARTIAL)
+@pytest.mark.parametrize("type_url", SEVERAL)
 def test_a_rejected_resource_is_not_sent_again_until_it_changes(type_url: str) -> None:
     """Others are, meanwhile."""
     subscription = started(type_url, these(a=1, b=1), "*")
@@ -280,7 +282,7 @@ def test_a_rejected_resource_is_not_sent_again_until_it_changes(type_url: str) -
     assert content(subscription.next_response(these(a=1, b=2))) == (["a"], [])
 
 
-@pytest.mark.parametrize("type_url", FULL + PARTIAL)
+@pytest.mark.parametrize("type_url", SEVERAL)
 @pytest.mark.parametrize("b", [{"b": 1}, {"b": 3}, {}], ids=["back", "onward", "gone"])
 def test_what_was_rejected_with_something_that_changed_is_sent_again(type_url: str, b: dict[str, int]) -> None:
     """Envoy takes nothing of a response that it cannot parse, so the rest of it has to come once more."""
@@ -394,3 +396,37 @@ def test_forced_names_are_sent_though_unchanged_if_the_client_has_them() -> None
 def test_a_request_without_nonce_answers_nothing() -> None:
     """It changes subscriptions only."""
     assert started(CLUSTER, these(a=1)).on_request() == Subscribed()
+
+
+def test_each_secret_is_sent_by_itself() -> None:
+    """So that a rejection is that of one; the next does not wait for the answer to it."""
+    resources = these(a=1, b=1, c=1)
+    subscription = DeltaSubscription(SECRET)
+    subscription.on_request(subscribe=["a", "b", "c"])
+    first, second, third = (subscription.next_response(resources) for _ in range(3))
+    assert first
+    assert second
+    assert third
+    assert [content(each) for each in (first, second, third)] == [(["a"], []), (["b"], []), (["c"], [])]
+    assert subscription.next_response(resources) is None
+    assert subscription.answered(resources) is Answer.WAITING
+    assert isinstance(subscription.on_request(nonce=first.nonce), Ack)
+    nack = subscription.on_request(nonce=second.nonce, error="bad")
+    assert isinstance(nack, Nack)
+    assert nack.suspects == (Suspect("b", resources["b"].version, ""),)
+    assert isinstance(subscription.on_request(nonce=third.nonce), Ack)
+    assert subscription.answered(resources) is Answer.REJECTED
+    assert content(subscription.next_response(these(a=1, b=2, c=1))) == (["b"], [])
+
+
+def test_secrets_are_not_sent_without_end_before_an_answer() -> None:
+    """What is remembered of a client is bounded, and no rejection is forgotten."""
+    resources = these(**{f"s{number:02}": 1 for number in range(40)})
+    subscription = DeltaSubscription(SECRET)
+    subscription.on_request(subscribe=resources.keys())
+    sent = []
+    while response := subscription.next_response(resources):
+        sent.append(response)
+    assert len(sent) < 40
+    subscription.on_request(nonce=sent[0].nonce)
+    assert content(subscription.next_response(resources)) == ([f"s{len(sent):02}"], [])

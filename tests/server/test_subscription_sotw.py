@@ -10,6 +10,8 @@ from swarm_xds.snapshot import CLUSTER, ENDPOINT, LISTENER, ROUTE, SECRET, Resou
 
 FULL = [pytest.param(CLUSTER, id="cds"), pytest.param(LISTENER, id="lds")]
 PARTIAL = [pytest.param(ENDPOINT, id="eds"), pytest.param(ROUTE, id="rds"), pytest.param(SECRET, id="sds")]
+#: Types of which one response may have several.
+SEVERAL = FULL + PARTIAL[:-1]
 
 
 def these(**versions: int) -> Resources:
@@ -300,7 +302,7 @@ def test_after_a_rejection_the_next_change_is_sent(type_url: str, number: int) -
     assert subscription.answered(these(a=number)) is Answer.ACCEPTED
 
 
-@pytest.mark.parametrize("type_url", FULL + PARTIAL)
+@pytest.mark.parametrize("type_url", SEVERAL)
 def test_what_was_rejected_with_something_that_changed_is_sent_again(type_url: str) -> None:
     """Envoy takes nothing of a response that it cannot parse, so the rest of it has to come once more."""
     subscription, _ = started(type_url, these(a=1, b=1, c=1), "a", "b", "c")
@@ -383,3 +385,24 @@ def test_names_twice_in_a_request_are_sent_once() -> None:
     wanted: Iterable[str] = ["a", "a"]
     subscription.on_request(names=list(wanted), nonce="")
     assert names(subscription.next_response(these(a=1))) == ["a"]
+
+
+def test_each_secret_is_sent_by_itself_and_answered_before_the_next() -> None:
+    """So that a rejection is that of one."""
+    resources = these(a=1, b=1)
+    subscription = SotwSubscription(SECRET)
+    subscription.on_request(names=["a", "b"], nonce="")
+    first = subscription.next_response(resources)
+    assert first
+    assert names(first) == ["a"]
+    assert subscription.next_response(resources) is None
+    nack = subscription.on_request(names=["a", "b"], nonce=first.nonce, error="bad")
+    assert isinstance(nack, Nack)
+    assert [each.name for each in nack.suspects] == ["a"]
+    assert subscription.answered(resources) is Answer.WAITING
+    second = subscription.next_response(resources)
+    assert second
+    assert names(second) == ["b"]
+    assert isinstance(subscription.on_request(names=["a", "b"], nonce=second.nonce), Ack)
+    assert subscription.next_response(resources) is None
+    assert subscription.answered(resources) is Answer.REJECTED

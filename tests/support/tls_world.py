@@ -19,9 +19,10 @@ from swarm_xds.certs.acme.source import AcmeSource
 from swarm_xds.certs.directory import CertificateDirectory
 from swarm_xds.certs.obtain import ObtainingSource
 from swarm_xds.demo.envoy import Envoy
+from swarm_xds.pipeline import Translator
 from swarm_xds.settings import Settings
 from swarm_xds.sources.compose import ComposeSource
-from swarm_xds.translate import BootstrapOptions
+from swarm_xds.translate import BootstrapOptions, translate
 
 #: Name of the file with Envoy's standard output.
 OUTPUT = "envoy.out"
@@ -101,6 +102,7 @@ async def tls_world(
     orders: bool = True,
     environ: dict[str, str] | None = None,
     more: dict[str, object] | None = None,
+    translator: Translator = translate,
 ) -> AsyncIterator[TlsWorld]:
     """Start everything, and end it, whatever happens in between; ``more``: further settings."""
     (folder / "stack.yml").write_text(stack, encoding="utf-8")
@@ -125,6 +127,7 @@ async def tls_world(
         ComposeSource(settings.files, environ or {}),
         certificates=obtaining or directory,
         want=obtaining and obtaining.want,
+        translator=translator,
         on_published=published.append,
     )
     port = await app.start()

@@ -31,16 +31,17 @@ from swarm_xds.observe import Record
 from swarm_xds.operations import Operations
 from swarm_xds.peers import Greeter, Jury
 from swarm_xds.pipeline import Build, Pipeline, Translator
-from swarm_xds.problem import Problem, Severity
+from swarm_xds.problem import Problem, Severity, ordered
 from swarm_xds.quarantine import Quarantine
 from swarm_xds.server import Limits, LogObserver, Observer, Observers, Publisher, XdsServer
 from swarm_xds.server.handshakes import Handshakes
 from swarm_xds.settings import Settings
-from swarm_xds.snapshot import ADS_ORDER, Resources, Snapshots
+from swarm_xds.snapshot import changes
 from swarm_xds.sources import Reading, Source
 from swarm_xds.sources.compose import ComposeSource
 from swarm_xds.sources.docker import DockerSource, Timings, find_endpoints
 from swarm_xds.store import Store
+from swarm_xds.swarm import SwarmState
 from swarm_xds.translate import translate
 
 _log = structlog.get_logger("swarm_xds")
@@ -207,10 +208,8 @@ class App:
         first = self._latest is None
         self._latest = (swarm, certificates)
         started = time.perf_counter()
-        state = self._quarantine.apply(swarm.state)
-        problems = (*swarm.problems, *certificates.problems, *self._quarantine.problems())
-        build = self._pipeline.build(state, problems, certificates.certificates)
-        changed = _changed(self.publisher.latest, build.snapshots)
+        state, build = self._build(swarm, certificates)
+        changed = changes(self.publisher.latest, build.snapshots)
         self._quarantine.built(state, build.model, build.snapshots)
         self.publisher.publish(build.snapshots)
         self._restored = None
@@ -237,6 +236,16 @@ class App:
             # change waits for it.
             gc.collect()
             gc.freeze()
+
+    def _build(self, swarm: Reading, certificates: CertificatesReading) -> tuple[SwarmState, Build]:
+        """Build without what is held back, and hold back what breaks a rule, until nothing does that is a service's."""
+        while True:
+            state = self._quarantine.apply(swarm.state)
+            problems = (*swarm.problems, *certificates.problems)
+            build = self._pipeline.build(state, problems, certificates.certificates)
+            if not self._quarantine.broken(build.broken, build.model):
+                told = ordered((*build.problems, *self._quarantine.problems()))
+                return state, replace(build, problems=told)
 
     def _judged(self) -> None:
         """Build the last readings anew, without what was found to be rejected."""
@@ -339,19 +348,3 @@ async def _feed(
 ) -> None:
     async for reading in source:
         await into.put(reading)
-
-
-def _changed(before: Snapshots | None, after: Snapshots) -> dict[str, int]:
-    """Return how many resources of each type are new, different or gone, over all fleets."""
-    counts: dict[str, int] = {}
-    fleets = set(after.fleets) | set(before.fleets if before is not None else ())
-    for type_url in ADS_ORDER:
-        count = 0
-        for fleet in fleets:
-            new = after.of(fleet).of(type_url)
-            old = Resources() if before is None else before.of(fleet).of(type_url)
-            if new.version != old.version:
-                count += sum(new.get(name) != old.get(name) for name in new.keys() | old.keys())
-        if count:
-            counts[type_url.rpartition(".")[2]] = count
-    return counts

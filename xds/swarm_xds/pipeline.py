@@ -17,7 +17,7 @@ from swarm_xds.networks.plan import Configure, NetworkOptions, plan_networks
 from swarm_xds.networks.wanted import NetworkPlan
 from swarm_xds.plan import build as plan
 from swarm_xds.problem import Kind, Problem, Severity, ordered
-from swarm_xds.snapshot import LISTENER, Snapshot, Snapshots, snapshot
+from swarm_xds.snapshot import LISTENER, Broken, Snapshot, Snapshots, broken, snapshot
 from swarm_xds.swarm import Service, SwarmState
 from swarm_xds.translate import FleetMessages, reader_configuration, relay_configuration, translate
 
@@ -30,13 +30,15 @@ _NO_CERTIFICATES = Certificates()
 class Build:
     """What came of one reading: what is to be served, as a model and as resources, and all problems in order.
 
-    ``networks`` is what has to stand in the swarm for it; None where networks are not managed.
+    ``networks`` is what has to stand in the swarm for it; None where networks are not managed. ``broken`` is what Envoy
+    would reject of it.
     """
 
     model: RoutingModel
     snapshots: Snapshots
     problems: tuple[Problem, ...]
     networks: NetworkPlan | None = None
+    broken: tuple[Broken, ...] = ()
 
 
 class Pipeline:
@@ -63,7 +65,7 @@ class Pipeline:
         self._ttls = {LISTENER: options.listener_ttl}
         self._memo = Memo()
         self._memory = Memory()
-        self._empty = self._snapshot(Fleet(name=""))
+        self._empty, _ = self._snapshot(Fleet(name=""))
         #: The last state and build in which nothing raised.
         self._good = (
             SwarmState(),
@@ -108,8 +110,9 @@ class Pipeline:
             configure = Configure(relay=self._configure_relay, reader=reader_configuration)
             networks, bad = plan_networks(state, pairs, self._default_fleet, self._networks, configure)
             found += bad
+        made = {fleet.name: self._snapshot(fleet) for fleet in model.fleets}
         snapshots = Snapshots(
-            fleets={fleet.name: self._snapshot(fleet) for fleet in model.fleets},
+            fleets={name: whole for name, (whole, _) in made.items()},
             empty=self._empty,
             default=self._default_fleet,
         )
@@ -118,15 +121,22 @@ class Pipeline:
             for service, intent in zip(services, kept, strict=True)
         )
         self._memory.accept(zip(kept, doubtful, strict=True))
-        build = Build(model=model, snapshots=snapshots, problems=tuple(found), networks=networks)
+        build = Build(
+            model=model,
+            snapshots=snapshots,
+            problems=tuple(found),
+            networks=networks,
+            broken=tuple(each for _, bad in made.values() for each in bad),
+        )
         self._good = (state, build)
         return build
 
     def _configure_relay(self, fleet_subnets: tuple[str, ...], subnets: tuple[str, ...]) -> str:
         return relay_configuration(fleet_subnets, subnets, self._options.connect_timeout)
 
-    def _snapshot(self, fleet: Fleet) -> Snapshot:
-        return snapshot(self._translate(fleet, self._options, self._memo), self._memo, self._ttls)
+    def _snapshot(self, fleet: Fleet) -> tuple[Snapshot, tuple[Broken, ...]]:
+        messages = self._translate(fleet, self._options, self._memo)
+        return snapshot(messages, self._memo, self._ttls), broken(messages, self._memo)
 
     def _without_culprits(self, state: SwarmState, certificates: Certificates, error: Exception) -> Build:
         """Return the build in which each service that cannot be built has its last good form, or is left out.

@@ -11,37 +11,23 @@ words do not help, everything stays as the Envoys have it, and the problem says 
 """
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from swarm_xds.model import Fleet, RoutingModel, VirtualHost
-from swarm_xds.problem import Kind, Problem, Severity, ordered, shown
-from swarm_xds.quarantine.trace import Rejection, named, sources
-from swarm_xds.snapshot import ENDPOINT, ROUTE, Snapshots
+from swarm_xds.model import Fleet, RoutingModel
+from swarm_xds.problem import Problem, ordered
+from swarm_xds.quarantine.tell import Conviction, by_rule, convicted, unexplained
+from swarm_xds.quarantine.trace import Rejection, blamed, named, sources
+from swarm_xds.snapshot import ENDPOINT, LISTENER, ROUTE, Broken, Snapshots
 from swarm_xds.swarm import Service, SwarmState
+from swarm_xds.translate.names import HTTP, HTTP3, HTTPS
 
-#: Route tables whose model is remembered: an Envoy that slept through more is traced without one.
-_TABLES = 64
+#: What many services are in, so that it takes the model of before to tell who has changed.
+_SHARED = ((ROUTE, HTTP), (ROUTE, HTTPS), (LISTENER, HTTPS), (LISTENER, HTTP3))
+#: Versions of these whose model is remembered: an Envoy that slept through more is traced without one.
+_TABLES = 256
 #: Rejections without a culprit that are told at one time.
 _UNEXPLAINED = 64
-#: Shortest value of a label that is looked for in Envoy's words.
-_TELLING = 4
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Conviction:
-    """A service that is held back.
-
-    Attributes:
-        rejected: The form that is, as it was read.
-        instead: What is served; None to leave it out.
-        whole: Whether another set of tasks makes it another form.
-    """
-
-    rejected: Service
-    instead: Service | None
-    whole: bool
-    rejection: Rejection
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,11 +71,13 @@ class Quarantine:
         self._built: _Built | None = None
         self._accepted: dict[str, Service] = {}
         self._earlier: dict[str, Service] = {}
-        self._convicted: dict[str, _Conviction] = {}
+        self._convicted: dict[str, Conviction] = {}
         self._trial: _Trial | None = None
-        self._tables: OrderedDict[tuple[str, str], tuple[VirtualHost, ...]] = OrderedDict()
+        self._tables: OrderedDict[tuple[str, str], Fleet] = OrderedDict()
         #: By fleet, node and type: rejections that no service explains, with those that were tried in vain.
         self._unexplained: OrderedDict[tuple[str, str, str], tuple[Rejection, Mapping[str, Service]]] = OrderedDict()
+        #: Rules that are broken by nobody in particular.
+        self._unblamed: tuple[Rejection, ...] = ()
         #: Fleets of which an Envoy accepted all that was built: who was not in that is served nowhere.
         self._known: set[str] = set()
         #: Fleets of which an Envoy serves something that was built elsewhere, or before a restart.
@@ -148,11 +136,42 @@ class Quarantine:
                 del forms[name]
         self._built = _Built(model, snapshots, services)
         for fleet in model.fleets:
-            for resource in snapshots.of(fleet.name).of(ROUTE).values():
-                self._tables[fleet.name, resource.version] = fleet.virtual_hosts
-                self._tables.move_to_end((fleet.name, resource.version))
+            snapshot = snapshots.of(fleet.name)
+            shared = (snapshot.of(type_url).get(name) for type_url, name in _SHARED)
+            for version in (each.version for each in shared if each is not None):
+                self._tables[fleet.name, version] = fleet
+                self._tables.move_to_end((fleet.name, version))
         while len(self._tables) > _TABLES:
             self._tables.popitem(last=False)
+
+    def broken(self, found: Iterable[Broken], model: RoutingModel) -> bool:
+        """Hold back a service for each rule that is broken, and return whether it has to be built anew for it.
+
+        To be asked of what was built from what ``apply`` returned, before ``built``: what every Envoy would reject need
+        not be shown to one.
+
+        Args:
+            found: What is broken.
+            model: What it was made from.
+        """
+        fleets = {fleet.name: fleet for fleet in model.fleets}
+        guilty: dict[str, Rejection] = {}
+        self._unblamed = ()
+        for each in found:
+            rejection = by_rule(each)
+            names = [name for name in blamed(each, fleets[each.fleet]) if self._may_go_back(name)]
+            if not names:
+                self._unblamed = (*self._unblamed, rejection)
+            elif guilty.keys().isdisjoint(names):
+                changed = (name for name in names if self._accepted.get(name) != self._read[name])
+                guilty[next(changed, names[0])] = rejection
+        for name, rejection in guilty.items():
+            self._hold(name, rejection)
+        return bool(guilty)
+
+    def _may_go_back(self, name: str) -> bool:
+        known = self._convicted.get(name)
+        return name in self._read and (known is None or known.instead is not None)
 
     def rejected(self, rejection: Rejection) -> bool:
         """Judge a rejection, and return whether what is published has to be built anew for it."""
@@ -179,19 +198,20 @@ class Quarantine:
         if len(found) == 1 and unproven:
             self._convict(unproven.pop(), rejection)
             return True
-        return self._try(rejection, found, self._chosen(unproven, found, rejection.message, fleet), aside)
+        return self._try(rejection, found, self._chosen(unproven, found, rejection, fleet), aside)
 
     def _found(self, built: _Built, fleet: Fleet, rejection: Rejection) -> set[str]:
         """Return the services that the suspects come from, one of which is to blame."""
         found = set[str]()
         for suspect in rejection.suspects:
-            before = self._tables.get((fleet.name, suspect.accepted), ())
+            before = self._tables.get((fleet.name, suspect.accepted))
             found |= sources(rejection.type_url, suspect.name, fleet, before)
         return found & built.services.keys()
 
-    def _chosen(self, unproven: set[str], found: set[str], message: str, fleet: Fleet) -> set[str]:
+    def _chosen(self, unproven: set[str], found: set[str], rejection: Rejection, fleet: Fleet) -> set[str]:
         """Return whom to hold back of several; nobody if that could take something away for nothing."""
-        hinted = unproven & named(message, fleet)
+        table = rejection.suspects[0].name if rejection.type_url == ROUTE else HTTP
+        hinted = unproven & named(rejection.message, fleet, table)
         if hinted and hinted != found:
             return hinted
         if fleet.name in self._foreign - self._known:
@@ -212,13 +232,16 @@ class Quarantine:
 
     def _convict(self, name: str, rejection: Rejection) -> None:
         self._trial = None
+        self._hold(name, rejection)
+
+    def _hold(self, name: str, rejection: Rejection) -> None:
         service, known = self._read[name], self._convicted.get(name)
         instead = self._fallback(service)
         if known is not None and known.instead == instead:
             # What was served instead is rejected too, so there is nothing left to be served.
             instead = None
         self._earlier.pop(name, None)
-        self._convicted[name] = _Conviction(
+        self._convicted[name] = Conviction(
             rejected=service, instead=instead, whole=_whole(service, instead, rejection), rejection=rejection
         )
 
@@ -266,7 +289,7 @@ class Quarantine:
         if len(found) == 1:
             self._convict(found.pop(), trial.rejection)
             return True
-        held = self._chosen(found, found, trial.rejection.message, model)
+        held = self._chosen(found, found, trial.rejection, model)
         return self._try(trial.rejection, found, held, trial.aside)
 
     def gone(self, node: str, fleet: str) -> None:
@@ -278,8 +301,9 @@ class Quarantine:
 
     def problems(self) -> tuple[Problem, ...]:
         """Return a problem for each service that is held back, and for each rejection that no service explains."""
-        convicted = (_convicted(conviction) for conviction in self._convicted.values())
-        return ordered((*convicted, *(_unexplained(rejection) for rejection, _ in self._unexplained.values())))
+        held = (convicted(conviction) for conviction in self._convicted.values())
+        others = (*self._unblamed, *(rejection for rejection, _ in self._unexplained.values()))
+        return ordered((*held, *(unexplained(rejection) for rejection in others)))
 
     @staticmethod
     def _fleet(built: _Built, name: str) -> Fleet:
@@ -315,44 +339,3 @@ def _with_tasks(instead: Service | None, service: Service, *, whole: bool) -> Se
     if instead is None or whole:
         return instead
     return replace(instead, tasks=service.tasks, virtual_ips=service.virtual_ips)
-
-
-def _convicted(conviction: _Conviction) -> Problem:
-    rejection, service = conviction.rejection, conviction.rejected
-    label, value = _label(service, conviction.instead, rejection.message)
-    what = "is left out" if conviction.instead is None else "is still served in its last accepted form"
-    return Problem(
-        severity=Severity.ERROR,
-        kind=Kind.REJECTED,
-        service=service.name,
-        label=label,
-        value=shown(value),
-        reason=f"{_who(rejection)}: {shown(rejection.message)}; the service {what}",
-        cure="mend the label, or report it: what Envoy rejects should have been told before",
-        source=service.source,
-    )
-
-
-def _unexplained(rejection: Rejection) -> Problem:
-    return Problem(
-        severity=Severity.ERROR,
-        kind=Kind.REJECTED,
-        reason=f"{_who(rejection)}, and no service is to blame: {shown(rejection.message)}",
-        cure="look at the settings of this proxy and of the control plane",
-    )
-
-
-def _who(rejection: Rejection) -> str:
-    resource = rejection.type_url.rpartition(".")[2]
-    return f'proxy "{rejection.node}" of fleet "{rejection.fleet}" rejects the {resource}'
-
-
-def _label(service: Service, instead: Service | None, message: str) -> tuple[str, str]:
-    """Return the label that is most likely to blame, and its value: one that changed, or that Envoy's words repeat."""
-    before = dict(instead.labels) if instead is not None else {}
-    changed = [(key, value) for key, value in service.labels if before.get(key) != value]
-    for labels in (changed, service.labels):
-        telling = [(key, value) for key, value in labels if len(value) >= _TELLING and value in message]
-        if telling:
-            return max(telling, key=lambda label: len(label[1]))
-    return changed[0] if instead is not None and len(changed) == 1 else ("", "")

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from swarm_xds.server.subscription import (
     FULL_SET,
+    ONE_BY_ONE,
     WILDCARD,
     Ack,
     Answer,
@@ -25,6 +26,8 @@ from swarm_xds.snapshot import Resource, Resources
 
 #: Unanswered incremental responses remembered per type; a client that never answers costs no more than this.
 _REMEMBERED = 64
+#: Responses of one resource each that are sent before the first of them is answered.
+_IN_FLIGHT = 16
 
 
 class DeltaSubscription:
@@ -151,19 +154,23 @@ class DeltaSubscription:
         """Return what the client must be sent to have ``resources``, and take it as sent; ``None`` if nothing."""
         if self._seen == (resources.version, removals) and not self._owed:
             return None
+        if self._type_url in ONE_BY_ONE and len(self._pending) >= _IN_FLIGHT:
+            return None
         found: Iterable[Resource | None] = (
             resources.values() if self._wildcard else map(resources.get, self._names | self._owed)
         )
         due = self._owed | self._doubts.again(resources)
         lacking = (r for r in found if r and (r.name in due or self._sent.get(r.name) != r.version))
-        chosen = sorted(lacking, key=lambda resource: resource.name)
+        chosen, later = sorted(lacking, key=lambda resource: resource.name), list[Resource]()
+        if self._type_url in ONE_BY_ONE:
+            chosen, later = chosen[:1], chosen[1:]
         gone = {name for name in self._owed if name not in resources}
         if removals:
             gone.update(name for name in self._sent if name not in resources)
         # Envoy cannot finish starting without an answer to its first wildcard request, so that one may be empty.
         silent = not (chosen or gone or self._must)
-        self._seen = (resources.version, removals)
-        self._owed.clear()
+        self._seen = None if later else (resources.version, removals)
+        self._owed.intersection_update(resource.name for resource in later)
         self._must = False
         if silent:
             return None

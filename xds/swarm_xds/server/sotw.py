@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 
 from swarm_xds.server.subscription import (
     FULL_SET,
+    ONE_BY_ONE,
     WILDCARD,
     Ack,
     Answer,
@@ -129,13 +130,19 @@ class SotwSubscription:
         """
         if resources.version == self._seen and not self._owed and not self._must:
             return None
+        if self._pending and self._type_url in ONE_BY_ONE:
+            # An answer to this one would be stale as soon as the next is sent.
+            return None
         if self._brought == resources.version and self._wildcard:
             self._sent = {resource.name: resource.version for resource in resources.values()}
             self._must = False
         chosen = self._whole(resources) if self._full else self._part(resources)
         self._brought = ""
-        self._seen = resources.version
-        self._owed.clear()
+        later: tuple[Resource, ...] = ()
+        if chosen and self._type_url in ONE_BY_ONE and not self._must:
+            chosen, later = chosen[:1], chosen[1:]
+        self._seen = "" if later else resources.version
+        self._owed.intersection_update(resource.name for resource in later)
         self._must = False
         if chosen is None:
             return None

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
-from swarm_xds.snapshot import CLUSTER, LISTENER, VIRTUAL_HOST, Resource, Resources
+from swarm_xds.snapshot import CLUSTER, LISTENER, SECRET, VIRTUAL_HOST, Resource, Resources
 
 WILDCARD = "*"
 
@@ -23,6 +23,9 @@ FULL_SET = frozenset((CLUSTER, LISTENER))
 
 #: Types without a SotW form ("Virtual Host Discovery Service").
 DELTA_ONLY = frozenset((VIRTUAL_HOST,))
+#: Types of which a response has one resource: Envoy says of a certificate that it is bad and not which one that is, and
+#: accepts it unread when it is sent again.
+ONE_BY_ONE = frozenset((SECRET,))
 
 
 @dataclass(frozen=True, slots=True)

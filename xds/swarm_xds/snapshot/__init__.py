@@ -4,6 +4,7 @@ In: named resources from ``translate``. Out: ``Snapshot``, which ``server`` stre
 It must not know labels, the swarm or gRPC.
 """
 
+from swarm_xds.snapshot.broken import Broken, broken
 from swarm_xds.snapshot.build import InconsistentError, snapshot
 from swarm_xds.snapshot.resources import (
     ADS_ORDER,
@@ -17,6 +18,7 @@ from swarm_xds.snapshot.resources import (
     Resources,
     Snapshot,
     Snapshots,
+    changes,
 )
 
 __all__ = [
@@ -27,10 +29,13 @@ __all__ = [
     "ROUTE",
     "SECRET",
     "VIRTUAL_HOST",
+    "Broken",
     "InconsistentError",
     "Resource",
     "Resources",
     "Snapshot",
     "Snapshots",
+    "broken",
+    "changes",
     "snapshot",
 ]

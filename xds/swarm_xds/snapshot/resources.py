@@ -117,3 +117,19 @@ class Snapshots:
     def of(self, fleet: str) -> Snapshot:
         """Return the snapshot for an Envoy's ``node.cluster``."""
         return self.fleets.get(fleet or self.default, self.empty)
+
+
+def changes(before: Snapshots | None, after: Snapshots) -> dict[str, int]:
+    """Return how many resources of each type are new, different or gone, over all fleets."""
+    counts: dict[str, int] = {}
+    fleets = set(after.fleets) | set(before.fleets if before is not None else ())
+    for type_url in ADS_ORDER:
+        count = 0
+        for fleet in fleets:
+            new = after.of(fleet).of(type_url)
+            old = Resources() if before is None else before.of(fleet).of(type_url)
+            if new.version != old.version:
+                count += sum(new.get(name) != old.get(name) for name in new.keys() | old.keys())
+        if count:
+            counts[type_url.rpartition(".")[2]] = count
+    return counts
