@@ -1,21 +1,26 @@
 """Three views of one Envoy: what is intended, what it has acknowledged, and what it has by its own word."""
 
+import json
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+import typer
+import yaml
 from envoy.extensions.transport_sockets.tls.v3.secret_pb2 import Secret
 from google.protobuf.json_format import MessageToDict
 
 from support.story import Story, service
 from swarm_xds.cli.ask.compare import Finding, Has, compare, unequal
+from swarm_xds.cli.ask.dumped import Differences, show, take
 from swarm_xds.cli.ask.envoy import DumpError, read
+from swarm_xds.cli.ask.show import Style
 from swarm_xds.debug import views
 from swarm_xds.debug.v1 import debug_pb2 as pb
 from swarm_xds.snapshot import CLUSTER, ENDPOINT, LISTENER, ROUTE, SECRET
 
 Json = dict[str, Any]
-NODE = pb.Node(node="envoy-1", fleet="default", standing=pb.STANDING_CURRENT)
+NODE = pb.Node(node="envoy-1", fleet="default", variant="delta", standing=pb.STANDING_CURRENT)
 SINCE = "2026-11-27T13:00:00Z"
 CERTIFICATE = "certificate/app.example.org"
 LISTS = {
@@ -34,7 +39,6 @@ def intended() -> pb.GetSnapshotResponse:
     secret.tls_certificate.certificate_chain.inline_string = "chain"
     secret.tls_certificate.private_key.inline_bytes = b"[redacted]"
     found.resources.add(name=CERTIFICATE, version="v1").resource.Pack(secret)
-    found.type_versions[SECRET] = "v-of-all"
     return found
 
 
@@ -173,15 +177,17 @@ def test_endpoints_go_by_their_address() -> None:
     ]
 
 
-@pytest.mark.parametrize(("version", "same"), [("v1", True), ("v-of-all", True), ("v0", False)])
-def test_a_secret_is_told_by_its_version(version: str, same: bool) -> None:
-    """Its content is redacted on both sides; a state-of-the-world client has the version of the whole type."""
+def test_a_secret_is_told_by_its_version() -> None:
+    """Its content is redacted on both sides; only the incremental variant has a version for each."""
 
     def change(dumped: Dumped) -> None:
-        dumped.secrets[0]["version_info"] = version
+        dumped.secrets[0]["version_info"] = "v0"
 
-    found = ask(change)
-    assert [each.fields[0].path for each in found] == ([] if same else ["(redacted)"])
+    (found,) = ask(change)
+    assert [(each.path, each.intended, each.envoy) for each in found.fields] == [
+        ("(redacted)", "version v1", "version v0")
+    ]
+    assert ask(change, pb.Node(node="envoy-1", variant="sotw", standing=pb.STANDING_CURRENT)) == []
 
 
 def test_what_waits_is_not_in_use_yet() -> None:
@@ -267,6 +273,52 @@ def test_a_document_that_is_no_dump(document: object, reason: str) -> None:
     """Or not a whole one: a part that was left out must not count as missing resources."""
     with pytest.raises(DumpError, match=reason):
         read(document)
+
+
+@pytest.mark.parametrize(
+    ("file", "admin", "status", "reason"),
+    [
+        ("", "http://127.0.0.1:1", 3, "admin interface http://127.0.0.1:1: "),
+        ("", "ftp://x", 3, "admin interface ftp://x: "),
+        (".", "", 2, ".: Is a directory"),
+        (__file__, "", 2, "not JSON"),
+        ("x", "y", 2, "--config-dump and --admin exclude each other"),
+    ],
+)
+def test_a_dump_that_cannot_be_had(
+    capsys: pytest.CaptureFixture[str], file: str, admin: str, status: int, reason: str
+) -> None:
+    """The reason, and a status of its own where nobody answers."""
+    with pytest.raises(typer.Exit) as caught:
+        take(file, admin)
+    assert (caught.value.exit_code, reason in capsys.readouterr().err) == (status, True)
+
+
+def test_documents_have_everything(capsys: pytest.CaptureFixture[str]) -> None:
+    """JSON and YAML say the same."""
+    (finding,) = ask(lambda dumped: dumped.secrets.pop(0))
+    found = Differences(fleet="default", node="envoy-1", findings=(finding,))
+    show(found, Style.JSON)
+    document = json.loads(capsys.readouterr().out)
+    show(found, Style.YAML)
+    assert yaml.safe_load(capsys.readouterr().out) == document
+    assert document == {
+        "fleet": "default",
+        "node": "envoy-1",
+        "findings": [
+            {
+                "type_url": SECRET,
+                "name": CERTIFICATE,
+                "envoy": "missing",
+                "acknowledged": "yes",
+                "intended_version": "v1",
+                "envoy_version": "",
+                "since": "",
+                "fields": [],
+                "reason": "",
+            }
+        ],
+    }
 
 
 @pytest.mark.parametrize(

@@ -205,7 +205,6 @@ def snapshot(fleet: str, snap: Snapshot, type_url: str = "") -> pb.GetSnapshotRe
     message = pb.GetSnapshotResponse(fleet=fleet, version=snap.version)
     for each in ADS_ORDER:
         if type_url in {"", each}:
-            message.type_versions[each] = snap.of(each).version
             for resource in snap.of(each).values():
                 message.resources.add(
                     name=resource.name, version=resource.version, resource=redacted(each, resource.value)

@@ -94,11 +94,13 @@ def compare(
     unanswered = {(each.type_url, each.name): each for each in answered}
     # Envoy makes its endpoints up from its clusters, also those that it has from DNS: they never are too many.
     held = {place: each for place, each in dump.held.items() if place[0] != ENDPOINT or place in intended}
+    # In the state-of-the-world variant a version is the whole type's, of whichever response a resource came with.
+    versioned = node is not None and node.variant == "delta"
     found = []
     named = {place for place in unanswered if place[1] and place[0] in _TYPES}
     for place in sorted(intended.keys() | held.keys() | named, key=lambda place: (_TYPES.index(place[0]), place[1])):
         resource, have = intended.get(place), held.get(place)
-        fields = tuple(_fields(resource, have, snapshot.type_versions)) if resource and have else ()
+        fields = tuple(_fields(resource, have, versioned=versioned)) if resource and have else ()
         difference = unanswered.get(place) or unanswered.get((place[0], ""))
         finding = Finding(
             type_url=place[0],
@@ -137,7 +139,7 @@ def _acknowledged(node: pb.Node | None, difference: pb.Difference | None, *, int
     return "yes" if intended else "no"
 
 
-def _fields(resource: pb.Resource, have: Held, versions: Mapping[str, str]) -> Iterator[Unequal]:
+def _fields(resource: pb.Resource, have: Held, *, versioned: bool) -> Iterator[Unequal]:
     if not have.content:
         return
     wanted, content = plain(resource.resource), have.content
@@ -146,12 +148,8 @@ def _fields(resource: pb.Resource, have: Held, versions: Mapping[str, str]) -> I
         return
     found = tuple(unequal(wanted, content))
     yield from found
-    # Of what is redacted only the version can tell: the resource's own, or that of its whole type.
-    if (
-        not found
-        and _redacted(wanted)
-        and have.version not in {resource.version, versions.get(resource.resource.type_url, "")}
-    ):
+    # Of what is redacted only the version can tell.
+    if versioned and not found and _redacted(wanted) and have.version != resource.version:
         yield Unequal(path="(redacted)", intended=f"version {resource.version}", envoy=f"version {have.version}")
 
 

@@ -264,23 +264,14 @@ class GetSnapshotRequest(_message.Message):
     def __init__(self, fleet: _Optional[str] = ..., type_url: _Optional[str] = ...) -> None: ...
 
 class GetSnapshotResponse(_message.Message):
-    __slots__ = ("fleet", "version", "resources", "type_versions")
-    class TypeVersionsEntry(_message.Message):
-        __slots__ = ("key", "value")
-        KEY_FIELD_NUMBER: _ClassVar[int]
-        VALUE_FIELD_NUMBER: _ClassVar[int]
-        key: str
-        value: str
-        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    __slots__ = ("fleet", "version", "resources")
     FLEET_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     RESOURCES_FIELD_NUMBER: _ClassVar[int]
-    TYPE_VERSIONS_FIELD_NUMBER: _ClassVar[int]
     fleet: str
     version: str
     resources: _containers.RepeatedCompositeFieldContainer[Resource]
-    type_versions: _containers.ScalarMap[str, str]
-    def __init__(self, fleet: _Optional[str] = ..., version: _Optional[str] = ..., resources: _Optional[_Iterable[_Union[Resource, _Mapping]]] = ..., type_versions: _Optional[_Mapping[str, str]] = ...) -> None: ...
+    def __init__(self, fleet: _Optional[str] = ..., version: _Optional[str] = ..., resources: _Optional[_Iterable[_Union[Resource, _Mapping]]] = ...) -> None: ...
 
 class Resource(_message.Message):
     __slots__ = ("name", "version", "resource")
