@@ -7,6 +7,7 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from swarm_xds.cli.ask import certificates, tables
+from swarm_xds.cli.ask.compare import Finding, Has, Unequal
 from swarm_xds.cli.ask.show import plain
 from swarm_xds.cli.ask.tables import Table
 from swarm_xds.debug.v1 import debug_pb2 as pb
@@ -136,6 +137,19 @@ TABLES = {
                 role=pb.Certificate.ROLE_SERVER, state=pb.Certificate.STATE_MISSING, reason="no certificate names d",
                 uses=[pb.CertificateUse(fleet="default", host="d")],
             ),
+        ],
+        NOW,
+    ),
+    "compared": tables.compared(
+        [
+            Finding(type_url=CLUSTER, name="shop", envoy=Has.DIFFERENT, acknowledged="yes",
+                    since="2027-01-15T07:59:00Z",
+                    fields=(Unequal(path="connect_timeout", intended="0.500s", envoy="1s"),
+                            Unequal(path="metadata", intended=None, envoy={"a": [1]}))),
+            Finding(type_url=ROUTE, name="http", envoy=Has.MISSING, acknowledged="no", intended_version="v2",
+                    reason="bad\nroute"),
+            Finding(type_url=ROUTE, name="many", envoy=Has.DIFFERENT, acknowledged="not connected",
+                    fields=tuple(Unequal(path=f"a[{n}]", intended=n, envoy=True) for n in range(12))),
         ],
         NOW,
     ),

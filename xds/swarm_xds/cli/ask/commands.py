@@ -12,7 +12,7 @@ import grpc
 import typer
 from google.protobuf.json_format import MessageToJson
 
-from swarm_xds.cli.ask import certificates, tables
+from swarm_xds.cli.ask import certificates, dumped, tables
 from swarm_xds.cli.ask.client import SECONDS, Asked, asking, connect
 from swarm_xds.cli.ask.show import Output, Style, line, show
 from swarm_xds.cli.output import wrong_use
@@ -126,11 +126,33 @@ def snapshot(
 @asking
 def diff(
     asked: Asked,
+    config_dump: Annotated[
+        str,
+        typer.Option(
+            "--config-dump",
+            help="File with an Envoy's /config_dump?include_eds, or - for standard input: compare with that, too.",
+            metavar="FILE",
+        ),
+    ] = "",
+    admin: Annotated[
+        str,
+        typer.Option(
+            "--admin", help="Its admin interface, such as http://127.0.0.1:9901, instead of a file.", metavar="URL"
+        ),
+    ] = "",
     node: Annotated[str, typer.Option("--node", help="Only this proxy.", show_default="all")] = "",
     fleet: Fleet = "",
     output: Output = Style.TABLE,
 ) -> None:
-    """Print what proxies do not have as they are to have it. Exit status 1 if there is anything."""
+    """Print what proxies do not have as they are to have it. Exit status 1 if there is anything.
+
+    With an Envoy's own configuration it says of each resource what is intended, acknowledged, and there.
+    """
+    if config_dump or admin:
+        found = dumped.differences(asked, dumped.take(config_dump, admin), node=node, fleet=fleet)
+        dumped.show(found, output)
+        _exit(wrong=bool(found.findings))
+        return
     with connect(asked) as debug:
         answer = debug.Diff(pb.DiffRequest(fleet=fleet, node=node), timeout=SECONDS)
     show(answer, output, tables.differences(answer.differences))
@@ -200,7 +222,7 @@ EXAMPLES = {
     "problems": "swarm-xds problems\n\nswarm-xds problems --severity error --service shop_web",
     "nodes": "swarm-xds nodes\n\nswarm-xds nodes --context staging",
     "explain": "swarm-xds explain app.example.org/path\n\nswarm-xds explain http://app.example.org --method POST",
-    "diff": "swarm-xds diff\n\nswarm-xds diff --node edge-node1",
+    "diff": "swarm-xds diff\n\nswarm-xds diff --node edge-node1\n\nswarm-xds diff --admin http://127.0.0.1:9901",
     "certs": "swarm-xds certs\n\nswarm-xds certs --expiring 14 --output json",
     "watch": "swarm-xds watch\n\nswarm-xds watch --last 20 --output json",
     "snapshot": "swarm-xds snapshot\n\nswarm-xds snapshot --type cluster --output yaml",

@@ -6,6 +6,7 @@ from enum import StrEnum
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from swarm_xds.cli.ask.compare import Finding, shown
 from swarm_xds.debug.v1 import debug_pb2 as pb
 
 
@@ -38,6 +39,8 @@ STANDINGS = {
     pb.STANDING_REFUSED: ("refused", Tone.BAD),
     pb.STANDING_GONE: ("gone", Tone.NONE),
 }
+#: Fields of one resource that a table has; a document has all.
+_FIELDS = 10
 _DIFFERENCES = {
     pb.Difference.KIND_MISSING: "missing",
     pb.Difference.KIND_OTHER: "other version",
@@ -160,6 +163,29 @@ def differences(found: Iterable[pb.Difference]) -> Table:
     )
     columns = ("FLEET", "NODE", "TYPE", "NAME", "IT IS", "REFUSED")
     return Table(columns=columns, rows=rows, empty="every proxy has what it is to have")
+
+
+def compared(found: Iterable[Finding], now: float) -> Table:
+    """One row a field that is not the same in an Envoy, or a resource that is not there, or has not been answered."""
+    rows = []
+    for each in found:
+        tone = Tone.BAD if each.reason else Tone.DOUBTFUL
+        since = _age(_timestamp(each.since), now) if each.since else ""
+        head = (_short(each.type_url), each.name, each.acknowledged, str(each.envoy), since)
+        whys = [(field.path, shown(field.intended), shown(field.envoy)) for field in each.fields]
+        if len(whys) > _FIELDS:
+            whys[_FIELDS:] = [(f"and {len(whys) - _FIELDS} more", "", "")]
+        rows += [
+            (tone, (*head, *why, each.reason)) for why in whys or [("", each.intended_version, each.envoy_version)]
+        ]
+    columns = ("TYPE", "NAME", "ACKNOWLEDGED", "ENVOY", "SINCE", "FIELD", "INTENDED", "ENVOY HAS", "REFUSED")
+    return Table(columns=columns, rows=tuple(rows), empty="the Envoy has what it is to have, and has said so")
+
+
+def _timestamp(text: str) -> Timestamp:
+    made = Timestamp()
+    made.FromJsonString(text)
+    return made
 
 
 def snapshot(found: pb.GetSnapshotResponse) -> Table:
