@@ -4,6 +4,7 @@ import time
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from support.certificates import Issued, authority
 from swarm_xds.certs.base import Identity
@@ -65,6 +66,14 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     reasons = {Path(each.source).name: each.reason for each in source.read().problems}
     assert reasons["own.crt"].startswith("it cannot be read: ")
     assert "half written" in reasons["ca.crt"]
+
+
+def test_a_key_that_hosts_are_not_served_with_is_not_our_business(tmp_path: Path) -> None:
+    """The library takes it or leaves it; the end is told all the same."""
+    weak = CA.issue("localhost", key=rsa.generate_private_key(65537, 1024))
+    assert own(tmp_path, CA.cert, weak).read().problems == ()
+    (problem,) = own(tmp_path, CA.cert, weak, days=91).read().problems
+    assert problem.reason.startswith("it has expired on ")
 
 
 async def test_it_is_read_at_once(tmp_path: Path) -> None:

@@ -43,7 +43,8 @@ def lines(take: Callable[[str], bool]) -> Iterator[None]:
     before, told = sys.stderr, faulthandler.is_enabled()
     if before is not None:
         before.flush()
-    sys.stderr = os.fdopen(original, "w", buffering=1, errors="backslashreplace", closefd=False)
+    encoding = before.encoding if before is not None else "utf-8"
+    sys.stderr = os.fdopen(original, "w", 1, encoding, errors="backslashreplace", closefd=False)
     faulthandler.enable(original)
     os.dup2(writing, _STDERR)
     os.close(writing)

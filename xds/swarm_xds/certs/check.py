@@ -223,7 +223,7 @@ def _chain(ordered: tuple[x509.Certificate, ...]) -> Chain:
     since, until = min(each.not_valid_before_utc for each in issuers), max(each.not_valid_after_utc for each in issuers)
     return Chain(
         pem=_pem(ordered),
-        spki=spki(public_key(leaf)),
+        spki=_public_key_of(leaf),
         names=_names(leaf),
         not_before=int(max(leaf.not_valid_before_utc, since).timestamp()),
         not_after=int(min(leaf.not_valid_after_utc, until).timestamp()),

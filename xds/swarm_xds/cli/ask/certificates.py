@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from swarm_xds.cli.ask.tables import Table, Tone
 from swarm_xds.debug.v1 import debug_pb2 as pb
+from swarm_xds.problem import shown
 
 _STATES = {
     pb.Certificate.STATE_SERVED: ("served", Tone.GOOD),
@@ -29,7 +30,21 @@ def table(found: Iterable[pb.Certificate], now: float) -> Table:
         what = f"authority {each.subject}" if each.role == pb.Certificate.ROLE_AUTHORITY else ", ".join(each.names)
         uses = ", ".join(_use(use) for use in each.uses)
         rows.append(
-            (tone, (word, each.name, where, what, uses, ends, left, each.key_type, each.fingerprint[:16], each.reason))
+            (
+                tone,
+                (
+                    word,
+                    shown(each.name),
+                    where,
+                    what,
+                    uses,
+                    ends,
+                    left,
+                    each.key_type,
+                    each.fingerprint[:16],
+                    each.reason,
+                ),
+            )
         )
     columns = ("STATE", "NAME", "FROM", "FOR", "USED BY", "ENDS", "LEFT", "KEY", "SHA-256", "WHY")
     return Table(columns=columns, rows=tuple(rows), empty="there is no certificate")
