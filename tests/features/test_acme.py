@@ -48,7 +48,7 @@ async def test_a_certificate_is_ordered_and_served(envoy_binary: Path, tmp_path:
     folder = tmp_path / "world"
     folder.mkdir()
     acme = AcmeOptions(
-        folder=tmp_path / "acme", terms_agreed=True, directory=pebble.directory, ca=pebble.ca, settle=0.2
+        folder=tmp_path / "acme", terms_agreed=True, directory=pebble.directory, ca=pebble.ca, settle=2.0
     )
     certs = {"given.pem": CA.issue("given.example.net").pair}
     with Task("a", tmp_path) as task:
@@ -84,7 +84,7 @@ async def test_port_443_is_enough(envoy_binary: Path, tmp_path: Path, pebble: Pe
         directory=pebble.directory,
         ca=pebble.ca,
         challenges=(ChallengeType.TLS_ALPN_01,),
-        settle=1.0,
+        settle=2.0,
     )
     with Task("a", tmp_path) as task:
         world_of = tls_world(
