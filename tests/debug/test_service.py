@@ -44,7 +44,7 @@ async def asked() -> AsyncIterator[Asked]:
         decision=lambda: Decision(later=(Delayed(step=STEP, at=1.0, reason="somebody may be removing the stack"),)),
         reading_age=lambda: 1.0,
         reading_limit=60.0,
-        unknown_host_status=404,
+        edge=EdgeOptions(),
         wall=lambda: EPOCH + story.now,
     )
     server = DebugServer(story.record, probe, "127.0.0.1:0")
