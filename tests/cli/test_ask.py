@@ -185,3 +185,13 @@ def test_the_shell_completes_commands() -> None:
     """Typer's own completion, for the shells that it knows."""
     result = command(env={"_SWARM_XDS_COMPLETE": "complete_bash", "COMP_WORDS": "swarm-xds expl", "COMP_CWORD": "1"})
     assert result.stdout.split() == ["explain"]
+
+
+def test_the_shell_completes_contexts(tmp_path: Path) -> None:
+    """By the user's own file."""
+    (tmp_path / "swarm-xds").mkdir()
+    text = "contexts: {prod: {address: 'a:1'}, preview: {address: 'a:2'}, other: {address: 'a:3'}}"
+    (tmp_path / "swarm-xds" / "contexts.yml").write_text(text, encoding="utf-8")
+    words = {"COMP_WORDS": "swarm-xds routes --context pr", "COMP_CWORD": "3"}
+    result = command(env={"_SWARM_XDS_COMPLETE": "complete_bash", "XDG_CONFIG_HOME": str(tmp_path), **words})
+    assert result.stdout.split() == ["prod", "preview"]

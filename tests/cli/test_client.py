@@ -60,3 +60,13 @@ def test_each_failure_has_its_status_and_reason(
     assert ended == [status]
     assert told in printed.err
     assert ("no route is served" in printed.out) == (status is None)
+
+
+def test_headers_are_given_as_curl_has_them(capsys: pytest.CaptureFixture[str]) -> None:
+    """One that is given twice is one whose values are put together (RFC 9110, 5.3; of cookies RFC 9113, 8.2.3)."""
+    given = ["Host: a:80", "cookie: a=1", "Cookie:b=2", "X-A: 1", "x-a:", "X-a:3 "]
+    assert commands._headers(given) == {"host": "a:80", "cookie": "a=1; b=2", "x-a": "1, 3"}
+    for wrong in ("Host", ": x", ""):
+        with pytest.raises(typer.Exit):
+            commands._headers([wrong])
+    assert "not of the form 'name: value'" in capsys.readouterr().err

@@ -81,7 +81,7 @@ async def place(tmp_path: Path) -> AsyncIterator[Place]:
         decision=lambda: None,
         reading_age=lambda: 1.0,
         reading_limit=60.0,
-        unknown_host_status=404,
+        edge=EdgeOptions(),
         wall=lambda: EPOCH + story.now,
     )
     place = Place(story, 0, tmp_path, Authority.make(NOW))

@@ -52,7 +52,7 @@ async def asked() -> AsyncIterator[Asked]:
         decision=lambda: Decision(later=(Delayed(step=STEP, at=1.0, reason="somebody may be removing the stack"),)),
         reading_age=lambda: 1.0,
         reading_limit=60.0,
-        unknown_host_status=404,
+        edge=EdgeOptions(),
         wall=lambda: EPOCH + story.now,
     )
     server = DebugServer(story.record, probe, "127.0.0.1:0")
@@ -179,10 +179,21 @@ async def test_explain_and_a_url_that_is_none(asked: Asked) -> None:
     assert (found.outcome, found.answer) == ("forwarded", "POST goes to web, by 1 endpoint")
     asked.story.publish(service("web", hosts="bücher.example"))
     assert (await asked.debug.Explain(pb.ExplainRequest(url="http://Bücher.example"))).service == "web"
-    for url in ("ftp://a", "http://", "http://[::1", "http://a:b/"):
+    asked.story.publish(service("web"))
+    for host in ("web.example.org", "WEB.example.org:8080"):
+        found = await asked.debug.Explain(pb.ExplainRequest(url="http://10.0.0.1/a", headers={"HOST": host}))
+        assert found.service == "web", "as with curl, the header goes before the URL"
+    for request in (
+        *(pb.ExplainRequest(url=url) for url in ("ftp://a", "http://", "http://[::1", "http://a:b/")),
+        pb.ExplainRequest(url="http://a", method="GET /"),
+        pb.ExplainRequest(url="http://a", headers={":path": "/"}),
+        pb.ExplainRequest(url="http://a", headers={"": "x"}),
+        pb.ExplainRequest(url="http://a", headers={"host": ""}),
+        pb.ExplainRequest(url="http://a", headers={"host": "[::1"}),
+    ):
         with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await asked.debug.Explain(pb.ExplainRequest(url=url))
-        assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT, url
+            await asked.debug.Explain(request)
+        assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT, request
 
 
 async def test_networks_are_said_not_to_be_managed(asked: Asked) -> None:

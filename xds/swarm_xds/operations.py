@@ -63,7 +63,7 @@ class Operations:
             decision=self._decision,
             reading_age=self._reading_age,
             reading_limit=limit,
-            unknown_host_status=settings.unknown_host_status,
+            edge=settings.edge,
             wall=time.time,
         )
         secured = credentials(settings, "debug") if any(map(settings.asks_operators, settings.debug_listen)) else None

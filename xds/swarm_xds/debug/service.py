@@ -1,6 +1,7 @@
 """The methods of the debug API: a question in, a view of what is known out."""
 
 import asyncio
+import re
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
@@ -16,12 +17,15 @@ from swarm_xds.debug.preview import Planned, preview
 from swarm_xds.debug.v1 import debug_pb2 as pb
 from swarm_xds.debug.v1 import debug_pb2_grpc
 from swarm_xds.explain import Facts, Question, explain
+from swarm_xds.model import EdgeOptions
 from swarm_xds.networks.decision import Decision
 from swarm_xds.observe import Answered, DifferenceKind, Event, Joined, Left, Published, Record, Refused, Situation
 from swarm_xds.observe.inventory import inventory
 from swarm_xds.pipeline import Pipeline
 from swarm_xds.swarm import PublishedPort, PublishMode
 
+#: Methods and names of headers (RFC 9110, 5.6.2).
+_TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 NAME = pb.DESCRIPTOR.services_by_name["Debug"].full_name
 Context = Any  # grpc.aio.ServicerContext, whose type parameters differ in each method
 
@@ -49,7 +53,7 @@ class Probe:
         decision: What the network manager is about to do; None where it does nothing.
         reading_age: Seconds since the source was last read well; None if it never was.
         reading_limit: Age in seconds from which on the source counts as away.
-        unknown_host_status: What a host that nobody claims is answered.
+        edge: What edges do apart from any service.
         wall: Seconds since the epoch.
     """
 
@@ -57,7 +61,7 @@ class Probe:
     decision: Callable[[], Decision | None]
     reading_age: Callable[[], float | None]
     reading_limit: float
-    unknown_host_status: int
+    edge: EdgeOptions
     wall: Callable[[], float]
 
 
@@ -137,7 +141,7 @@ class Debug(debug_pb2_grpc.DebugServicer):
             state=situation.state,
             build=situation.build,
             members=self._record.members,
-            unknown_host_status=probe.unknown_host_status,
+            edge=probe.edge,
             waiting={(each.step.fleet, each.step.network): each.reason for each in decision.later} if decision else {},
             reading_age=probe.reading_age(),
             reading_limit=probe.reading_limit,
@@ -229,7 +233,7 @@ def _question(request: pb.ExplainRequest) -> Question:
     """Return what is asked.
 
     Raises:
-        ValueError: The URL is none.
+        ValueError: The URL is none, or the method, or a header's name.
     """
     url = request.url if "://" in request.url else f"http://{request.url}"
     try:
@@ -239,14 +243,37 @@ def _question(request: pb.ExplainRequest) -> Question:
         usable = False
     if not usable or not parts.hostname:
         raise ValueError(f'"{request.url}" is no URL of http or https, such as http://app.example.org/path')
+    method = request.method or "GET"
+    for what, text in (("method", method), *(("name of a header", each) for each in request.headers)):
+        if not _TOKEN.fullmatch(text):
+            raise ValueError(f'"{text}" is no {what}')
+    headers = {name.lower(): value.strip() for name, value in sorted(request.headers.items())}
+    name = _ascii(parts.hostname)
+    host = _host(headers["host"]) if "host" in headers else name
     return Question(
         scheme=parts.scheme,
-        host=_ascii(parts.hostname),
+        host=host,
+        tls_name=name if host != name else "",
         path=parts.path or "/",
-        method=request.method or "GET",
-        headers=tuple(sorted(request.headers.items())),
+        method=method,
+        headers=tuple(headers.items()),
         fleet=request.fleet,
     )
+
+
+def _host(header: str) -> str:
+    """Return the host of a header ``Host``, which may have a port.
+
+    Raises:
+        ValueError: It names no host.
+    """
+    try:
+        host = urlsplit(f"//{header}").hostname
+    except ValueError:
+        host = None
+    if not host:
+        raise ValueError(f'"{header}" is no host')
+    return _ascii(host)
 
 
 def _ascii(host: str) -> str:

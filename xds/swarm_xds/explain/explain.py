@@ -6,6 +6,7 @@ from swarm_xds.explain.backends import Way, backend_steps
 from swarm_xds.explain.match import below, find_host, find_route
 from swarm_xds.explain.missing import missing_host, missing_path, passed_over
 from swarm_xds.explain.proxies import proxy_steps
+from swarm_xds.explain.request import forwarded, misdirected, refusal, taken
 from swarm_xds.explain.values import (
     Explanation,
     Facts,
@@ -35,16 +36,57 @@ def explain(question: Question, facts: Facts) -> Explanation:
         known = ", ".join(each.name for each in model.fleets)
         step = broken(Subject.FLEET, f"no service names fleet {name}", f"ask for one of: {known}")
         return _unknown(question, facts, [*before, step])
-    secure = question.scheme == "https"
-    hosts = [(scheme, host) for scheme, host in fleet.served if (scheme != "http") is secure]
-    host = find_host(question.host, (host for _, host in hosts))
-    if host is None and secure:
-        return _without_certificate(question, facts, fleet, before)
+    if question.scheme == "https":
+        question, ended = _over_tls(question, facts, fleet, before)
+        if ended is not None:
+            return ended
+    host = find_host(question.host, (host for _, host in _hosts(question, fleet)))
+    passed = ("tls", host) in _hosts(question, fleet)
+    refused = None if passed else refusal(question)
+    if refused is not None:
+        return _refused(refused[0], before, refused[1])
     if host is None:
         return _unknown(question, facts, [*before, *missing_host(question, facts)])
+    return _on_host(question, facts, _Place(fleet, host, passed), before)
+
+
+def _hosts(question: Question, fleet: Fleet) -> list[tuple[str, VirtualHost]]:
+    """Return the hosts of the listener that the request comes to, and how each is served."""
+    return [(scheme, host) for scheme, host in fleet.served if (scheme != "http") is (question.scheme == "https")]
+
+
+def _over_tls(
+    question: Question, facts: Facts, fleet: Fleet, before: list[Step]
+) -> tuple[Question, Explanation | None]:
+    """Return the question as the handshake leaves it, and what becomes of it if it ends there."""
+    hosts = _hosts(question, fleet)
+    chain = find_host(question.tls_name or question.host, (host for _, host in hosts))
+    if not question.tls_name:
+        return question, None if chain is not None else _without_certificate(question, facts, fleet, before)
+    if ("tls", chain) in hosts or (chain is None and fleet.default is None):
+        # No edge sees the request: the name in TLS decides.
+        return _over_tls(replace(question, host=question.tls_name, tls_name=""), facts, fleet, before)
+    step = misdirected(question, chain, fleet)
+    refused = None if step is None else _refused(f"421: the connection is for {question.tls_name}", before, step)
+    return question, refused
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a request has arrived; ``passed``: within TLS that no edge ends."""
+
+    fleet: Fleet
+    host: VirtualHost
+    passed: bool
+
+
+def _on_host(question: Question, facts: Facts, place: _Place, before: list[Step]) -> Explanation:
+    fleet, host = place.fleet, place.host
     steps = [*before, _host_step(question, host)]
-    if ("tls", host) in hosts:
-        text = "its TLS goes to the tasks as it comes: no edge sees the path or has a certificate for it"
+    if place.passed:
+        text = (
+            "its TLS goes to the tasks as it comes: no edge sees method, path or headers, or has a certificate for it"
+        )
         steps.append(note(Subject.HOST, text))
     if host.host == ANY_HOST:
         steps += passed_over(question, facts)
@@ -52,20 +94,28 @@ def explain(question: Question, facts: Facts) -> Explanation:
     if route is None:
         return _unknown(question, facts, [*steps, *missing_path(question, host, facts)])
     steps += _route_steps(question, host, route, facts)
+    steps += () if place.passed else taken(question)
     if isinstance(route.action, RedirectTo | RedirectToHttps):
         answer = f"308 to https://{question.host}{question.path}"
         if isinstance(route.action, RedirectTo):
             answer = f"302 to {_target(question, route, route.action)}"
         ending = _ending(facts, fleet, host, (), Outcome.REDIRECTED)
         return _concluded(replace(ending, answer=answer, steps=(*steps, *ending.steps), service=route.services[0]))
+    steps += () if place.passed else forwarded(question, route.action, facts)
     return _forwarded(question, facts, _Found(fleet, host, route, route.action), steps)
+
+
+def _refused(answer: str, before: list[Step], step: Step) -> Explanation:
+    return Explanation(outcome=Outcome.REFUSED, answer=answer, steps=(*before, step))
 
 
 def _without_certificate(question: Question, facts: Facts, fleet: Fleet, before: list[Step]) -> Explanation:
     """Return why a host is not served over TLS: nobody has a certificate for it, or nobody claims it at all."""
     plain = find_host(question.host, fleet.virtual_hosts)
     if plain is None:
-        return _unknown(question, facts, [*before, *missing_host(question, facts)])
+        found = _unknown(question, facts, [*before, *missing_host(question, facts)])
+        refused = f"the TLS handshake is refused: nobody claims {question.host}"
+        return found if fleet.default is not None else replace(found, answer=refused)
     services = sorted({service for route in plain.routes for service in route.services})
     steps = [
         _problem_step(problem, Subject.LABEL if problem.label else Subject.SERVICE)
@@ -137,7 +187,7 @@ def _concluded(explanation: Explanation) -> Explanation:
 
 
 def _unknown(question: Question, facts: Facts, steps: list[Step]) -> Explanation:
-    status = facts.unknown_host_status
+    status = facts.edge.unknown_host_status
     steps += proxy_steps(facts, question.fleet, "", ())
     return Explanation(
         outcome=Outcome.UNKNOWN_HOST,

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from swarm_xds.model import EdgeOptions
 from swarm_xds.observe import Member
 from swarm_xds.pipeline import Build
 from swarm_xds.problem import Problem
@@ -16,13 +17,16 @@ class Question:
 
     Attributes:
         scheme: ``http`` or ``https``.
-        host: As in the URL, without a port.
+        host: As in the URL or the header ``Host``, without a port.
+        tls_name: The name that TLS is asked for (SNI); empty for ``host``.
         path: Beginning with ``/``, without a query.
+        headers: Names in lower case, each once.
         fleet: Empty for the default fleet.
     """
 
     scheme: str = "http"
     host: str
+    tls_name: str = ""
     path: str = "/"
     method: str = "GET"
     headers: tuple[tuple[str, str], ...] = ()
@@ -35,7 +39,7 @@ class Facts:
 
     Attributes:
         members: Of all fleets.
-        unknown_host_status: What a host that nobody claims is answered.
+        edge: What edges do apart from any service.
         waiting: Why a step for a network has to wait, by fleet and network name.
         reading_age: Seconds since the swarm was last read well; None if that is not known.
         reading_limit: Seconds of it from which on the swarm counts as away.
@@ -45,7 +49,7 @@ class Facts:
     state: SwarmState
     build: Build
     members: tuple[Member, ...] = ()
-    unknown_host_status: int = 404
+    edge: EdgeOptions = field(default_factory=EdgeOptions)
     waiting: Mapping[tuple[str, str], str] = field(default_factory=dict)
     reading_age: float | None = None
     reading_limit: float = 60.0
@@ -65,6 +69,7 @@ class Subject(StrEnum):
     RELAY = "relay"
     TASK = "task"
     RESOURCE = "resource"
+    REQUEST = "request"
     PROXY = "proxy"
 
 
@@ -85,6 +90,8 @@ class Outcome(StrEnum):
     UNKNOWN_HOST = "unknown-host"
     UNAVAILABLE = "unavailable"
     """503: there is a route, and nothing behind it."""
+    REFUSED = "refused"
+    """An edge answers it itself, for what it is, whatever its route."""
     NOT_SERVED = "not-served"
     """No proxy serves it, or not all of them do."""
 

@@ -6,6 +6,7 @@ Exit status 1 where what they show is wrong, 3 if the control plane cannot be as
 import signal
 import threading
 import time
+from collections.abc import Iterable
 from typing import Annotated
 
 import grpc
@@ -163,7 +164,7 @@ def diff(
 def explain(
     asked: Asked,
     url: Annotated[str, typer.Argument(metavar="URL", help="Such as app.example.org/path.", show_default=False)],
-    method: Annotated[str, typer.Option("--method", help="Of the request.")] = "GET",
+    method: Annotated[str, typer.Option("--method", "-X", help="Of the request.")] = "GET",
     header: Annotated[
         list[str] | None, typer.Option("--header", "-H", help="'name: value', of the request.", show_default=False)
     ] = None,
@@ -174,7 +175,7 @@ def explain(
 
     Exit status 1 if it does not get through.
     """
-    headers = {name.strip(): value.strip() for name, _, value in (each.partition(":") for each in header or ())}
+    headers = _headers(header or ())
     with connect(asked) as debug:
         request = pb.ExplainRequest(url=url, method=method, headers=headers, fleet=fleet)
         answer = debug.Explain(request, timeout=SECONDS)
@@ -221,12 +222,25 @@ EXAMPLES = {
     "services": "swarm-xds services",
     "problems": "swarm-xds problems\n\nswarm-xds problems --severity error --service shop_web",
     "nodes": "swarm-xds nodes\n\nswarm-xds nodes --context staging",
-    "explain": "swarm-xds explain app.example.org/path\n\nswarm-xds explain http://app.example.org --method POST",
+    "explain": "swarm-xds explain app.example.org/path\n\n"
+    "swarm-xds explain http://10.0.0.1/ -H 'Host: app.example.org' -X POST",
     "diff": "swarm-xds diff\n\nswarm-xds diff --node edge-node1\n\nswarm-xds diff --admin http://127.0.0.1:9901",
     "certs": "swarm-xds certs\n\nswarm-xds certs --expiring 14 --output json",
     "watch": "swarm-xds watch\n\nswarm-xds watch --last 20 --output json",
     "snapshot": "swarm-xds snapshot\n\nswarm-xds snapshot --type cluster --output yaml",
 }
+
+
+def _headers(given: Iterable[str]) -> dict[str, str]:
+    """Return headers by name in lower case; those that are given twice are put together as HTTP has it."""
+    found: dict[str, str] = {}
+    for each in given:
+        name, colon, value = (part.strip() for part in each.partition(":"))
+        if not colon or not name:
+            wrong_use(f"--header {each}: not of the form 'name: value'")
+        between = "; " if name.lower() == "cookie" else ", "
+        found[name.lower()] = between.join(filter(None, (found.get(name.lower()), value)))
+    return found
 
 
 def _exit(*, wrong: bool) -> None:

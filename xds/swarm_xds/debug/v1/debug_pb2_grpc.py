@@ -155,7 +155,8 @@ class DebugServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Explain(self, request, context):
-        """Why a request reaches what it reaches, or why it does not. INVALID_ARGUMENT if the URL is none.
+        """Why a request reaches what it reaches, or why it does not. INVALID_ARGUMENT if the URL is none, or the method, or a
+        header's name.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
