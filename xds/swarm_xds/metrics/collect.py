@@ -31,6 +31,7 @@ from swarm_xds.observe import (
 )
 from swarm_xds.observe.members import by_standing
 from swarm_xds.snapshot import ADS_ORDER
+from swarm_xds.snapshot.kept import Failure
 from swarm_xds.swarm.marks import RELAY_FLEET_LABEL, RELAY_LABEL
 
 Family = CounterMetricFamily | GaugeMetricFamily
@@ -106,6 +107,8 @@ class Metrics(Collector):
         ):
             types = dict.fromkeys(ADS_ORDER, 0) | dict(counts)
             yield _family(metric, {(_short(type_url),): count for type_url, count in types.items()})
+        failures = {str(each): totals.file_failures[each] for each in Failure}
+        yield _family(table.FILE_FAILURES, {(failure,): count for failure, count in failures.items()})
         operations: dict[tuple[str, ...], float] = {
             (str(action), "done" if done else "failed"): float(count)
             for (action, done), count in self._probe.operations().items()

@@ -102,6 +102,12 @@ ACCEPTED = Metric(
 REFUSED = Metric(
     name="responses_refused", form=Form.COUNTER, doc="Responses that a proxy has refused.", labels=("type",)
 )
+FILE_FAILURES = Metric(
+    name="snapshot_file_failures",
+    form=Form.COUNTER,
+    doc="Times that snapshot_file was of no use: damaged or unreadable at the start, or not_written.",
+    labels=("failure",),
+)
 OPERATIONS = Metric(
     name="network_operations",
     form=Form.COUNTER,
@@ -138,6 +144,7 @@ TABLE = (
     BYTES,
     ACCEPTED,
     REFUSED,
+    FILE_FAILURES,
     OPERATIONS,
     STEPS,
     RELAYS,
