@@ -9,19 +9,25 @@ from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import grpc
+import httpx
 import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from support.engine import FakeEngine
+from support.ports import free_port
 from support.world import HOSTS, PORT
 from support.xds_client import PATIENCE, Client
 from swarm_xds import store
 from swarm_xds.app import App
+from swarm_xds.observe import Standing
+from swarm_xds.operations import Operations
 from swarm_xds.settings import Settings
 from swarm_xds.snapshot import ADS_ORDER, CLUSTER, Resource, Resources, Snapshot, Snapshots
-from swarm_xds.snapshot.kept import SCHEMA, DamagedError, Kept, dump, parse
+from swarm_xds.snapshot.kept import SCHEMA, DamagedError, Failure, Kept, dump, parse
 from swarm_xds.sources.docker import DockerSource, Timings, find_endpoints
 from swarm_xds.store import Store
 
@@ -176,21 +182,36 @@ async def _until(fact: Callable[[], bool]) -> None:
 
 
 @asynccontextmanager
-async def control_plane(engine: FakeEngine, path: Path, after: float = 0.1) -> AsyncIterator[tuple[App, int]]:
-    """A control plane on an engine, which keeps what it serves."""
-    settings = Settings(listen="127.0.0.1:0", snapshot_file=path, snapshot_after_seconds=after)
+async def control_plane(engine: FakeEngine, path: Path, after: float = 0.1) -> AsyncIterator[tuple[App, int, str]]:
+    """A control plane on an engine, which keeps what it serves; its port and the address of its metrics."""
+    settings = Settings(
+        listen="127.0.0.1:0",
+        metrics_listen=f"127.0.0.1:{free_port()}",
+        debug_listen="",
+        snapshot_file=path,
+        snapshot_after_seconds=after,
+    )
     timings = Timings(slow=0.3, retry_cap=0.2)
     source = DockerSource(find_endpoints([engine.url]), fleet_networks=(("default", ("edge",)),), timings=timings)
     app = App(settings, source)
     port = await app.start()
+    operations = Operations(settings, app.record, source, None)
+    await operations.start()
     tasks = [asyncio.create_task(app.follow()), asyncio.create_task(app.keep())]
     try:
-        yield app, port
+        yield app, port, f"http://{settings.metrics_listen}"
     finally:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await operations.stop()
         await app.stop()
+
+
+async def _health(port: int) -> int:
+    """Return what gRPC's health service says."""
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        return (await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest())).status
 
 
 async def test_a_control_plane_without_a_manager_serves_what_it_kept(tmp_path: Path) -> None:
@@ -200,27 +221,38 @@ async def test_a_control_plane_without_a_manager_serves_what_it_kept(tmp_path: P
         network = engine.add_network("edge")
         labels = {HOSTS: "shop.example.org", PORT: "80"}
         engine.add_service("shop", labels=labels, networks=[network], tasks=1)
-        async with control_plane(engine, path) as (app, _):
+        async with control_plane(engine, path) as (app, _, _):
             version = (await app.publisher.published()).of("").version
         restored = store.read(path)
         assert restored.snapshots.of("").version == version
-        url = engine.url
         engine.stop()
         with capture_logs() as logs:
-            async with control_plane(engine, path) as (app, port):
+            async with control_plane(engine, path) as (app, port, url), httpx.AsyncClient(base_url=url) as client:
                 assert app.publisher.latest is None
+                assert (await client.get("/readyz")).status_code == 503
+                assert (await client.get("/healthz")).json()["status"] == "starting"
                 async with asyncio.timeout(PATIENCE):
                     assert (await app.publisher.published()).of("").version == version
-                assert app.restored == restored.written
-                async with Client(port, variant="delta") as client:
-                    assert (await client.have(CLUSTER)).names == ("shop",)
+                assert app.record.restored == restored.written
+                since = restored.written.isoformat(timespec="seconds")
+                told = {
+                    "status": "last-good",
+                    "reasons": [f"the source was not read yet: serving the last good from {since}"],
+                }
+                for page in ("/readyz", "/healthz"):
+                    found = await client.get(page)
+                    assert (found.status_code, found.json()) == (200, told)
+                assert await _health(port) == health_pb2.HealthCheckResponse.SERVING
+                async with Client(port, variant="delta") as proxy:
+                    assert (await proxy.have(CLUSTER)).names == ("shop",)
+                    await _until(lambda: app.record.members[0].standing is Standing.CURRENT)
                 (entry,) = [each for each in logs if each["event"] == "snapshot.restored"]
                 assert entry["log_level"] == "warning"
                 assert timedelta(seconds=entry["age_seconds"]) <= datetime.now(UTC) - restored.written
                 engine.start()
-                assert engine.url == url
                 engine.add_service("other", labels={**labels, HOSTS: "b.example.org"}, networks=[network], tasks=1)
-                await _until(lambda: app.restored is None)
+                await _until(lambda: app.record.restored is None)
+                assert (await client.get("/healthz")).json() == {"status": "well", "reasons": []}
                 await _until(lambda: "other" in app.publisher.latest.of("").of(CLUSTER))
 
 
@@ -230,8 +262,65 @@ async def test_a_control_plane_with_a_manager_serves_the_present_only(tmp_path: 
     await written(Store(path), these("past"))
     with FakeEngine() as engine:
         engine.add_network("edge")
-        async with control_plane(engine, path, after=30) as (app, _):
+        async with control_plane(engine, path, after=30) as (app, _, _):
             async with asyncio.timeout(PATIENCE):
                 snapshots = await app.publisher.published()
             assert list(snapshots.of("").of(CLUSTER)) == []
-            assert app.restored is None
+            assert app.record.restored is None
+
+
+@pytest.mark.parametrize("failure", ["damaged", "not_written"])
+async def test_a_file_of_no_use_is_counted_and_stands_in_no_ones_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failure: str
+) -> None:
+    """What is read is served all the same, and nothing is left lying about."""
+    path = tmp_path / "snapshot"
+    path.write_bytes(b"nonsense")
+    if failure == "not_written":
+        path.unlink()
+        monkeypatch.setattr(store.os, "fsync", _full)
+    with FakeEngine() as engine:
+        engine.add_network("edge")
+        async with control_plane(engine, path) as (app, port, url), httpx.AsyncClient(base_url=url) as client:
+            async with asyncio.timeout(PATIENCE):
+                await app.publisher.published()
+            await _until(lambda: app.record.totals.file_failures)
+            assert await _health(port) == health_pb2.HealthCheckResponse.SERVING
+            assert (await client.get("/readyz")).json() == {"status": "well", "reasons": []}
+            counted = [line for line in (await client.get("/metrics")).text.splitlines() if "_failures_total{" in line]
+            assert {line for line in counted if not line.endswith(" 0.0")} == {
+                f'swarm_xds_snapshot_file_failures_total{{failure="{failure}"}} 1.0'
+            }
+            if failure == "damaged":
+                await _until(path.exists)
+                assert sorted(files(tmp_path)) == ["snapshot", "snapshot.damaged"]
+            else:
+                assert files(tmp_path) == []
+
+
+async def test_what_a_killed_process_began_to_write_is_taken_away(tmp_path: Path) -> None:
+    """And the file that it would have replaced is whole."""
+    path = tmp_path / "snap[shot]"
+    await written(Store(path), these("a"))
+    for name in (".snap[shot].12345", ".other.1"):
+        (tmp_path / name).write_bytes(b"half")
+    assert Store(path).restore() is not None
+    assert sorted(files(tmp_path)) == [".other.1", "snap[shot]"]
+
+
+async def test_a_file_that_could_not_be_written_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Though nothing changes any more."""
+    path = tmp_path / "snapshot"
+    failures: list[Failure] = []
+    kept = Store(path, pause=0, retry=0.01, on_failure=failures.append)
+    with monkeypatch.context() as patch:
+        patch.setattr(store.os, "fsync", _full)
+        run = asyncio.create_task(kept.run())
+        kept.keep(these("a"))
+        await _until(lambda: len(failures) > 2)
+    try:
+        await _until(path.exists)
+    finally:
+        run.cancel()
+        await asyncio.gather(run, return_exceptions=True)
+    assert set(failures) == {Failure.NOT_WRITTEN}

@@ -50,7 +50,8 @@ async def test_ready_from_the_first_reading_on_and_says_what_is_kept(url: str, s
 async def test_alive_before_anything_is_read(url: str) -> None:
     """A manager that is away is no reason to restart the control plane."""
     async with httpx.AsyncClient(base_url=url) as client:
-        assert (await client.get("/healthz")).status_code == 200
+        found = await client.get("/healthz")
+        assert (found.status_code, found.json()["status"]) == (200, "starting")
         missing = await client.get("/nothing")
         assert (missing.status_code, missing.json()) == (404, {"error": "there are /metrics, /healthz and /readyz"})
 

@@ -61,9 +61,8 @@ class Secured:
         return Client(self.port, variant=variant, fleet=fleet, credentials=self.credentials(issued))
 
 
-@pytest.fixture
-async def secured(tmp_path: Path) -> AsyncIterator[Secured]:
-    """A server that has published a cluster for each of two fleets."""
+async def secure(tmp_path: Path, limits: Limits) -> Secured:
+    """Start a server that has published a cluster for each of two fleets."""
     authority, loaded, errors = Authority(), list[Loaded](), list[CertificateError]()
     certificate, key = authority.server().write(tmp_path, "server")
     files = TlsFiles(ca=authority.write(tmp_path), certificate=certificate, key=key)
@@ -73,14 +72,21 @@ async def secured(tmp_path: Path) -> AsyncIterator[Secured]:
         publisher,
         "127.0.0.1:0",
         Observers(LogObserver(get_logger()), recorder),
-        Limits(additions=60, removals=60),
+        limits,
         credentials=credentials.server_credentials(),
     )
     secured = Secured(tmp_path, files, publisher, recorder, server, 0, authority, loaded, errors)
     secured.port = await server.start()
     publisher.publish(snapshots(Snapshot(), shop=_world("shop"), bank=_world("bank")))
+    return secured
+
+
+@pytest.fixture
+async def secured(tmp_path: Path) -> AsyncIterator[Secured]:
+    """A server whose time limits no test should reach."""
+    secured = await secure(tmp_path, Limits(additions=60, removals=60))
     yield secured
-    await server.stop(0.2)
+    await secured.server.stop(0.2)
 
 
 def _world(name: str) -> Snapshot:
@@ -256,7 +262,7 @@ def test_a_refusal_is_logged_as_a_warning_once() -> None:
     assert [entry["log_level"] for entry in logs] == ["warning", "debug", "warning"]
 
 
-def _envoy(secured: Secured, binary: Path, issued: Issued) -> Envoy:
+def envoy_of(secured: Secured, binary: Path, issued: Issued) -> Envoy:
     """Return an Envoy of the fleet ``shop`` that shows a certificate and checks the server's."""
     certificate, key = issued.write(secured.folder, "envoy")
     socket = {
@@ -280,7 +286,7 @@ def _envoy(secured: Secured, binary: Path, issued: Issued) -> Envoy:
     return Envoy(binary, options, amend=amend)
 
 
-async def _attempts(envoy: Envoy) -> int:
+async def attempts(envoy: Envoy) -> int:
     """Return how many connections Envoy has made to its control plane."""
     async with httpx.AsyncClient() as client:
         with suppress(httpx.TransportError):
@@ -295,11 +301,11 @@ async def test_an_envoy_with_its_fleets_certificate_serves(secured: Secured, env
     world = snapshot(listeners=[listener("edge", free_port(), "table")], routes=[routes("table", {})])
     secured.publisher.publish(snapshots(world))
     for issued in (secured.authority.member("bank"), Authority("foreign").member("shop")):
-        envoy = _envoy(secured, envoy_binary, issued)
+        envoy = envoy_of(secured, envoy_binary, issued)
         start = asyncio.create_task(envoy.start())
         try:
             async with asyncio.timeout(PATIENCE):
-                while await _attempts(envoy) < 2 and len(secured.recorder.refusals) < 2:
+                while await attempts(envoy) < 2 and len(secured.recorder.refusals) < 2:
                     await asyncio.sleep(0.05)
             assert not start.done()
         finally:
@@ -308,7 +314,7 @@ async def test_an_envoy_with_its_fleets_certificate_serves(secured: Secured, env
             await envoy.stop()
     assert secured.recorder.peers == []
     assert {(peer.node, refusal) for peer, refusal, _ in secured.recorder.refusals} == {("e1", Refusal.FORBIDDEN)}
-    envoy = _envoy(secured, envoy_binary, secured.authority.member("shop"))
+    envoy = envoy_of(secured, envoy_binary, secured.authority.member("shop"))
     try:
         await envoy.start()
         async with asyncio.timeout(PATIENCE):

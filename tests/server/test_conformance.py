@@ -42,7 +42,7 @@ def _tests(module: ast.Module) -> set[str]:
 
 def test_envoy_pings_no_more_often_than_the_server_allows() -> None:
     """A server that is pinged too often says "too_many_pings" and ends the connection."""
-    options = dict(_options(Limits()))
+    options = dict(_options(Limits(), certified=True))
     message = bootstrap(BootstrapOptions(node="n", fleet="f", host="h", port=1))
     (any_options,) = message.static_resources.clusters[0].typed_extension_protocol_options.values()
     http = http_protocol_options_pb2.HttpProtocolOptions.FromString(any_options.value)

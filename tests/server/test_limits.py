@@ -4,7 +4,7 @@ import asyncio
 import gc
 import os
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +13,7 @@ import pytest
 
 from support.xds_client import PATIENCE, Client, Recorder, cluster, routes, snapshot, snapshots
 from swarm_xds.server import Limits, Publisher, Refusal, XdsServer
-from swarm_xds.server.stream import Allowance
+from swarm_xds.server.gate import Allowance
 from swarm_xds.snapshot import CLUSTER, ROUTE, Snapshot
 
 ONE = snapshot(clusters=[cluster("a")])
@@ -194,3 +194,53 @@ async def test_clients_that_do_not_read_cost_a_bounded_memory(variant: str) -> N
                     before = _resident()
             assert _resident() - before < 40_000_000
         assert place.reasons() == []
+
+
+async def test_fetches_without_end_are_answered_slowly() -> None:
+    """As the requests of a stream are read: two in advance, and the rest at the rate."""
+    async with (
+        limited(requests_per_second=20, requests_at_once=2) as place,
+        grpc.aio.insecure_channel(f"127.0.0.1:{place.port}") as channel,
+    ):
+        fetch = channel.unary_unary("/envoy.service.cluster.v3.ClusterDiscoveryService/FetchClusters")
+        start = asyncio.get_running_loop().time()
+        await asyncio.gather(*(fetch(b"") for _ in range(8)))
+        assert asyncio.get_running_loop().time() - start >= 6 / 20
+        assert place.reasons() == []
+
+
+async def test_fetches_that_wait_are_counted() -> None:
+    """More than one client may have are refused, as its streams are."""
+    async with (
+        limited(requests_per_second=5, requests_at_once=1, streams_per_client=2) as place,
+        grpc.aio.insecure_channel(f"127.0.0.1:{place.port}") as channel,
+    ):
+        fetch = channel.unary_unary("/envoy.service.cluster.v3.ClusterDiscoveryService/FetchClusters")
+        await fetch(b"")
+        codes = await asyncio.gather(*(fetch(b"").code() for _ in range(3)))
+        assert sorted(code.name for code in codes) == ["OK", "OK", "RESOURCE_EXHAUSTED"]
+        assert place.reasons() == ["more than 2 streams from ipv4:127.0.0.1"]
+
+
+async def test_who_takes_nothing_is_let_go_and_catches_up(variant: str) -> None:
+    """Its place is given back when it reads on or goes; and it comes back to the latest."""
+    async with limited(write=1, streams_per_client=2) as place:
+        place.publisher.publish(snapshots(_large(0)))
+        async with Client(place.port, variant=variant, node="stalled") as stalled:
+            await stalled.have(ROUTE, "table")
+            async with Client(place.port, variant=variant) as live:
+                await live.have(ROUTE, "table")
+                number = 0
+                while not place.recorder.closures:
+                    number += 1
+                    place.publisher.publish(snapshots(_large(number)))
+                    await live.take(ROUTE)
+            assert [peer.node for peer in place.recorder.closures] == ["stalled"]
+            assert place.reasons() == ["a response was not taken within 1 s"]
+            async with Client(place.port, variant=variant, node="again") as again:
+                assert (await again.have(ROUTE, "table")).version == _large(number).of(ROUTE).version
+            async with asyncio.timeout(PATIENCE):
+                with suppress(grpc.aio.AioRpcError):
+                    while await stalled.stream(ROUTE).read() is not grpc.aio.EOF:
+                        pass
+                assert await stalled.stream(ROUTE).code() is grpc.StatusCode.RESOURCE_EXHAUSTED

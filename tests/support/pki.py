@@ -75,11 +75,11 @@ class Authority:
         """Issue a certificate with URI names."""
         return self._issue("client", [x509.UniformResourceIdentifier(uri) for uri in uris])
 
-    def member(self, fleet: str) -> Issued:
-        """Issue a certificate for a member of a fleet."""
-        return self.client(fleet_uri(fleet))
+    def member(self, fleet: str, valid: timedelta = _YEAR) -> Issued:
+        """Issue a certificate for a member of a fleet, which expires after so long."""
+        return self._issue("client", [x509.UniformResourceIdentifier(fleet_uri(fleet))], valid)
 
-    def _issue(self, name: str, alternatives: list[x509.GeneralName]) -> Issued:
+    def _issue(self, name: str, alternatives: list[x509.GeneralName], valid: timedelta = _YEAR) -> Issued:
         key = ec.generate_private_key(ec.SECP256R1())
         now = datetime.now(UTC)
         builder = (
@@ -89,7 +89,7 @@ class Authority:
             .public_key(key.public_key())
             .serial_number(x509.random_serial_number())
             .not_valid_before(now - timedelta(hours=1))
-            .not_valid_after(now + _YEAR)
+            .not_valid_after(now + valid)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         )
         if alternatives:

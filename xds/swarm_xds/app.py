@@ -107,14 +107,15 @@ class App:
         self._quarantine = Quarantine()
         #: The readings that were last built from.
         self._latest: tuple[Reading, CertificatesReading] | None = None
-        self._store = None if settings.snapshot_file is None else Store(settings.snapshot_file)
         self._restore_after = settings.snapshot_after_seconds
-        self._restored: datetime | None = None
         self._on_published = on_published
         self._problems: frozenset[Problem] = frozenset()
         self.publisher = Publisher()
         #: What is known of all this, to be asked.
         self.record = Record(lambda: asyncio.get_running_loop().time(), time.time)
+        failures = self.record.totals.file_failures
+        kept = settings.snapshot_file
+        self._store = None if kept is None else Store(kept, on_failure=lambda failure: failures.update([failure]))
         observers: list[Observer] = [
             LogObserver(_log),
             Greeter(self.publisher),
@@ -147,11 +148,6 @@ class App:
         if self._store is not None:
             await self._store.flush()
 
-    @property
-    def restored(self) -> datetime | None:
-        """When what is served was written to the file that it was read from; ``None`` if it is from a reading."""
-        return self._restored
-
     async def keep(self) -> None:
         """Keep what is served in the file, for ever; serve what is in it if nothing else comes for too long.
 
@@ -166,7 +162,7 @@ class App:
                     await self.publisher.published()
             if self.publisher.latest is None:
                 age = (datetime.now(UTC) - kept.written).total_seconds()
-                self._restored = kept.written
+                self.record.restore(kept)
                 self.publisher.publish(kept.snapshots)
                 _log.warning("snapshot.restored", written=kept.written.isoformat(), age_seconds=round(age))
         await self._store.run()
@@ -212,7 +208,6 @@ class App:
         changed = changes(self.publisher.latest, build.snapshots)
         self._quarantine.built(state, build.model, build.snapshots)
         self.publisher.publish(build.snapshots)
-        self._restored = None
         if self._store is not None:
             self._store.keep(build.snapshots)
         if self._want is not None:

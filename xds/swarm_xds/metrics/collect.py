@@ -33,6 +33,7 @@ from swarm_xds.observe import (
 from swarm_xds.observe.members import by_standing
 from swarm_xds.server import Refusal
 from swarm_xds.snapshot import ADS_ORDER
+from swarm_xds.snapshot.kept import Failure
 from swarm_xds.swarm.marks import RELAY_FLEET_LABEL, RELAY_LABEL
 
 Family = CounterMetricFamily | GaugeMetricFamily
@@ -114,6 +115,8 @@ class Metrics(Collector):
             yield _family(metric, {(_short(type_url),): count for type_url, count in types.items()})
         refused = self._probe.handshakes() | {str(each): totals.clients[each] for each in Refusal}
         yield _family(table.CLIENTS, {(reason,): count for reason, count in refused.items()})
+        failures = {str(each): totals.file_failures[each] for each in Failure}
+        yield _family(table.FILE_FAILURES, {(failure,): count for failure, count in failures.items()})
         operations: dict[tuple[str, ...], float] = {
             (str(action), "done" if done else "failed"): float(count)
             for (action, done), count in self._probe.operations().items()

@@ -5,8 +5,10 @@ a loop that no longer turns is what ``/healthz`` is there to find.
 
 =========  =====================================================================================================
 ``/healthz``  200 while the event loop turns, 503 otherwise; restart the process then
-``/readyz``   200 when there is something to serve, 503 before; the body says ``well`` or ``last-good``, and why
+``/readyz``   200 when there is something to serve, be it from ``snapshot_file``; 503 before
 =========  =====================================================================================================
+
+The body of both says ``well``, ``last-good`` or ``starting``, and why.
 """
 
 import asyncio
@@ -21,7 +23,7 @@ from typing import ClassVar, TypeVar
 from urllib.parse import urlsplit
 
 from swarm_xds.metrics.collect import Metrics
-from swarm_xds.observe import Status
+from swarm_xds.observe import Health, Status
 from swarm_xds.server import AddressError
 
 T = TypeVar("T")
@@ -80,13 +82,12 @@ class MetricsServer:
                     body, content_type = self._ask(lambda: self._metrics.text(accept))
                     return HTTPStatus.OK, body, content_type
                 case "/healthz":
-                    self._ask(lambda: None)
-                    return HTTPStatus.OK, _json(status="alive"), _JSON
+                    return HTTPStatus.OK, _told(self._ask(self._metrics.health)), _JSON
                 case "/readyz":
                     found = self._ask(self._metrics.health)
                     ready = found.status is not Status.STARTING
                     status = HTTPStatus.OK if ready else HTTPStatus.SERVICE_UNAVAILABLE
-                    return status, _json(status=str(found.status), reasons=list(found.reasons)), _JSON
+                    return status, _told(found), _JSON
                 case _:
                     return HTTPStatus.NOT_FOUND, _json(error="there are /metrics, /healthz and /readyz"), _JSON
         except TimeoutError:
@@ -122,6 +123,10 @@ _JSON = "application/json"
 
 def _json(**fields: object) -> bytes:
     return f"{json.dumps(fields)}\n".encode()
+
+
+def _told(health: Health) -> bytes:
+    return _json(status=str(health.status), reasons=list(health.reasons))
 
 
 class _Server(ThreadingHTTPServer):

@@ -127,6 +127,12 @@ CERTIFICATE_EXPIRY = Metric(
     doc="When a certificate that is in use ends; of a bundle of authorities the last. Of the 1000 that end first.",
     labels=("certificate", "source", "role"),
 )
+FILE_FAILURES = Metric(
+    name="snapshot_file_failures",
+    form=Form.COUNTER,
+    doc="Times that snapshot_file was of no use: damaged or unreadable at the start, or not_written.",
+    labels=("failure",),
+)
 OPERATIONS = Metric(
     name="network_operations",
     form=Form.COUNTER,
@@ -172,6 +178,7 @@ TABLE = (
     CERTIFICATES,
     CERTIFICATE_START,
     CERTIFICATE_EXPIRY,
+    FILE_FAILURES,
     OPERATIONS,
     STEPS,
     RELAYS,

@@ -18,7 +18,7 @@ class Status(StrEnum):
     """How the control plane does."""
 
     STARTING = "starting"
-    """Nothing was read yet, so nothing is served; proxies keep what they have."""
+    """Nothing was read yet, nor kept from before, so nothing is served; proxies keep what they have."""
     WELL = "well"
     LAST_GOOD = "last-good"
     """Everybody is served, some with what was the last good configuration."""
@@ -42,7 +42,11 @@ def health(record: Record, age: float | None, limit: float) -> Health:
     """
     situation = record.situation
     if situation is None:
-        return Health(status=Status.STARTING, reasons=("the source was not read yet",))
+        unread = "the source was not read yet"
+        if record.restored is None:
+            return Health(status=Status.STARTING, reasons=(unread,))
+        since = record.restored.isoformat(timespec="seconds")
+        return Health(status=Status.LAST_GOOD, reasons=(f"{unread}: serving the last good from {since}",))
     reasons: list[str] = []
     if age is None or age > limit:
         since = "never" if age is None else f"{age:.0f} s ago"

@@ -7,6 +7,7 @@ clocks are passed in. Everything runs on one event loop.
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from swarm_xds.certs.stock import Stock
 from swarm_xds.observe.changes import Change, Changes, Phase
@@ -18,6 +19,7 @@ from swarm_xds.server import Peer, SilentObserver
 from swarm_xds.server import Refusal as TurnedAway
 from swarm_xds.server.subscription import Ack, Nack, Response
 from swarm_xds.snapshot import Snapshots
+from swarm_xds.snapshot.kept import Kept
 from swarm_xds.swarm import SwarmState
 
 
@@ -88,9 +90,10 @@ Event = Published | Answered | Acknowledged | Joined | Left | Refused
 
 @dataclass(slots=True)
 class Totals:
-    """Counts since the start, by type URL but the first and the last."""
+    """Counts since the start: readings, failures of the file by kind, clients turned away by reason, else by type URL."""
 
     readings: int = 0
+    file_failures: Counter[str] = field(default_factory=Counter)
     sent: Counter[str] = field(default_factory=Counter)
     sent_bytes: Counter[str] = field(default_factory=Counter)
     accepted: Counter[str] = field(default_factory=Counter)
@@ -117,6 +120,8 @@ class Record(SilentObserver):
         self.totals = Totals()
         #: None until the first reading.
         self.situation: Situation | None = None
+        #: When what is served was written to the file that it is from; None if it is from a reading, or nothing is.
+        self.restored: datetime | None = None
 
     @property
     def members(self) -> tuple[Member, ...]:
@@ -152,6 +157,12 @@ class Record(SilentObserver):
         self._listeners.append(listener)
         return lambda: self._listeners.remove(listener)
 
+    def restore(self, kept: Kept) -> None:
+        """Take what is served from the file, as nothing else is to be had."""
+        self.restored = kept.written
+        self._snapshots = kept.snapshots
+        self._members.intend(kept.snapshots, self._wall())
+
     def published(
         self,
         state: SwarmState,
@@ -177,6 +188,7 @@ class Record(SilentObserver):
         now, before, after = self._clock(), self._snapshots, build.snapshots
         wall = self._wall()
         self.totals.readings += 1
+        self.restored = None
         self.situation = Situation(state=state, build=build, cause=cause, at=wall, stock=stock)
         self._snapshots = after
         self._members.intend(after, wall)

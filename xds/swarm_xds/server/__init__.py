@@ -9,6 +9,7 @@ The parts, inner first::
     sequence                   what one client may have now: pure
     wire                       values to and from protobuf bytes
     observer                   what happened, for logs and metrics
+    gate                       who may have a stream, and how much of it
     publisher                  the latest snapshots, and who has them
     stream                     the loop of one stream
     certificates               mutual TLS from files

@@ -22,6 +22,7 @@ OPERATOR_URI = "spiffe://swarm-xds/operator/"
 
 #: Where gRPC puts the URIs of a client's certificate; ``x509_subject_alternative_name`` has other kinds of names too.
 _PEER_URI = "peer_uri"
+_PEER_CERTIFICATE = "x509_pem_cert"
 
 
 class CertificateError(Exception):
@@ -167,6 +168,17 @@ class Credentials:
 
 def _configuration(loaded: Loaded) -> grpc.ServerCertificateConfiguration:
     return grpc.ssl_server_certificate_configuration([(loaded.key, loaded.certificate)], root_certificates=loaded.ca)
+
+
+def expiry(authentication: Mapping[str, Iterable[bytes]]) -> datetime | None:
+    """Return when a client's certificate ends; ``None`` if gRPC has none to show.
+
+    Args:
+        authentication: What gRPC's ``auth_context`` says of the client.
+    """
+    for content in authentication.get(_PEER_CERTIFICATE, ()):
+        return x509.load_pem_x509_certificate(content).not_valid_after_utc
+    return None
 
 
 def certified_fleet(authentication: Mapping[str, Iterable[bytes]]) -> str | None:

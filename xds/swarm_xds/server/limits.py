@@ -51,13 +51,23 @@ class Limits:
     """Characters of a resource name, a version, a type URL, or a name of a node or fleet."""
 
     requests_per_second: float = 200.0
-    """Requests of one stream that are read; the rest waits with the client, which costs nothing here."""
+    """Requests of one stream that are read, and of ``Fetch*`` from one address; the rest waits."""
 
     requests_at_once: int = 2000
     """Requests beyond that rate that are read at once, after a time of fewer."""
 
     first_request: float = 30.0
     """Seconds that a stream may be open without a request."""
+
+    write: float = 60.0
+    """Seconds that a client may take to take one response; afterwards it comes back, and is sent the latest.
+
+    Longer than any that is alive needs, and than the pings take that find one that is not."""
+
+    connection_age: float = 60.0
+    """Seconds after which no new stream starts on a connection with a certificate.
+
+    Those that are open go on; one that starts anew, such as when the certificate has expired, has to show one again."""
 
     types_per_stream: int = 16
     """Distinct type URLs of one aggregated stream, so that a client cannot make the server keep state without end."""

@@ -83,7 +83,8 @@ class XdsServer:
             identifier=self._identifier,
             certified=self._credentials is not None,
         )
-        server = grpc.aio.server(options=_options(self._limits))
+        options = _options(self._limits, certified=self._credentials is not None)
+        server = grpc.aio.server(options=options)
         server.add_generic_rpc_handlers(self._services.handlers())
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         reflection.enable_server_reflection((*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
@@ -126,7 +127,7 @@ class XdsServer:
             await self._health.set(service, status.SERVING if serving else status.NOT_SERVING)
 
 
-def _options(limits: Limits) -> list[tuple[str, int]]:
+def _options(limits: Limits, *, certified: bool) -> list[tuple[str, int]]:
     """Return gRPC's channel arguments (https://grpc.github.io/grpc/core/group__grpc__arg__keys.html)."""
     return [
         # Two servers on one port would each get some of the clients: a taken port must be an error.
@@ -140,4 +141,6 @@ def _options(limits: Limits) -> list[tuple[str, int]]:
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.keepalive_time_ms", int(limits.keepalive_time * 1000)),
         ("grpc.keepalive_timeout_ms", int(limits.keepalive_timeout * 1000)),
+        # Without a grace period: the client is only told to open its next stream on another connection.
+        *([("grpc.max_connection_age_ms", int(limits.connection_age * 1000))] if certified else []),
     ]

@@ -11,7 +11,8 @@ from collections import Counter, OrderedDict
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, NoReturn
 
 import grpc
 from envoy.service.cluster.v3 import cds_pb2
@@ -22,24 +23,24 @@ from envoy.service.route.v3 import rds_pb2
 from envoy.service.secret.v3 import sds_pb2
 from google.protobuf.message import DecodeError
 
-from swarm_xds.server.certificates import certified_fleet
+from swarm_xds.server.certificates import certified_fleet, expiry
+from swarm_xds.server.gate import (
+    Allowance,
+    LimitError,
+    ProtocolError,
+    RefusedError,
+    admit,
+    check_certificate,
+    check_length,
+)
 from swarm_xds.server.limits import Limits
 from swarm_xds.server.observer import Observer, Peer, Refusal
 from swarm_xds.server.publisher import Publisher
 from swarm_xds.server.sequence import merge
-from swarm_xds.server.stream import (
-    LimitError,
-    ProtocolError,
-    RefusedError,
-    Setting,
-    Stream,
-    admit,
-    check_length,
-    fetched,
-)
+from swarm_xds.server.stream import Setting, Stream, fetched
 from swarm_xds.server.subscription import DELTA_ONLY
 from swarm_xds.server.wire import Encoder, Request, Variant, delta_request, sotw_request
-from swarm_xds.snapshot import CLUSTER, ENDPOINT, LISTENER, ROUTE, SECRET, VIRTUAL_HOST, Resource, Resources
+from swarm_xds.snapshot import CLUSTER, ENDPOINT, LISTENER, ROUTE, SECRET, VIRTUAL_HOST, Resource, Resources, Snapshots
 
 #: Each service's name and its only type; the aggregated one has none.
 SERVICES: dict[str, str | None] = {
@@ -84,14 +85,22 @@ class _Merged:
 class _Call:
     """A gRPC call as a stream's transport."""
 
-    def __init__(self, context: "grpc.aio.ServicerContext[Any, Any]", variant: Variant, *, certified: bool) -> None:
+    def __init__(
+        self, context: "grpc.aio.ServicerContext[Any, Any]", variant: Variant, now: float, *, certified: bool
+    ) -> None:
         self._context = context
         self._parse = sotw_request if variant is Variant.SOTW else delta_request
         self.address = str(context.peer())
         #: Without the port, which is another one for each connection.
         self.host = self.address.rpartition(":")[0]
         self.certified = certified
-        self.fleet = certified_fleet(context.auth_context()) if certified else None
+        self.fleet: str | None = None
+        self.expires: float | None = None
+        if certified:
+            authentication = context.auth_context()
+            self.fleet = certified_fleet(authentication)
+            end = expiry(authentication)
+            self.expires = None if end is None else now + (end - datetime.now(UTC)).total_seconds()
 
     async def read(self) -> Request | None:
         data = await self._context.read()
@@ -105,6 +114,10 @@ class _Call:
 
     async def write(self, data: bytes) -> None:
         await self._context.write(data)
+
+
+async def _abort(context: "grpc.aio.ServicerContext[Any, Any]", error: RefusedError) -> NoReturn:
+    await context.abort(_STATUS[error.refusal], str(error))
 
 
 class Services:
@@ -136,6 +149,8 @@ class Services:
         self._numbers = itertools.count(1)
         self._streams: dict[Stream, None] = {}
         self._clients: Counter[str] = Counter()
+        #: How soon each address may fetch again, the longest silent first.
+        self._fetches: OrderedDict[str, Allowance] = OrderedDict()
         self._closing = False
 
     def handlers(self) -> "tuple[grpc.GenericRpcHandler[bytes, bytes], ...]":
@@ -168,37 +183,66 @@ class Services:
 
     def _fetch(self, type_url: str) -> "grpc.RpcMethodHandler[bytes, bytes]":
         async def fetch(data: bytes, context: "grpc.aio.ServicerContext[bytes, bytes]") -> bytes:
-            call = _Call(context, Variant.SOTW, certified=self._certified)
-            snapshots = self._setting.publisher.latest
-            if snapshots is None or self._closing:
-                await context.abort(
-                    grpc.StatusCode.UNAVAILABLE, "nothing to serve yet" if not self._closing else "ending"
-                )
-            peer = Peer(stream=next(self._numbers), node="", fleet="", variant="fetch", address=call.address)
+            call = self._call(context, Variant.SOTW)
             try:
-                request = call.parse(data)
-                peer = replace(peer, node=request.node, fleet=request.fleet)
-                check_length(request, self._setting.limits)
-                admit(peer, call)
-                response = fetched(type_url, request, snapshots.of(request.fleet).of(type_url))
+                with self._counted(call.host):
+                    await asyncio.sleep(self._wait_to_fetch(call.host))
+                    snapshots = self._setting.publisher.latest
+                    if snapshots is None or self._closing:
+                        reason = "ending" if self._closing else "nothing to serve yet"
+                        await context.abort(grpc.StatusCode.UNAVAILABLE, reason)
+                    return self._fetched(type_url, call, data, snapshots)
             except RefusedError as error:
-                self._setting.observer.refused(peer, error.refusal, str(error))
-                await context.abort(_STATUS[error.refusal], str(error))
-            return self._setting.encoder.encode(Variant.SOTW, response)
+                await _abort(context, error)
 
         return grpc.unary_unary_rpc_method_handler(fetch)
 
+    def _wait_to_fetch(self, host: str) -> float:
+        """Return for how many seconds a client has to wait for its answer; its stream would read no faster."""
+        limits, now = self._setting.limits, self._setting.clock()
+        allowance = self._fetches.pop(host, None) or Allowance(limits.requests_per_second, limits.requests_at_once, now)
+        self._fetches[host] = allowance
+        if len(self._fetches) > limits.streams:
+            self._fetches.popitem(last=False)
+        return allowance.wait(now)
+
+    def _fetched(self, type_url: str, call: _Call, data: bytes, snapshots: Snapshots) -> bytes:
+        """Return the answer to a single request.
+
+        Raises:
+            RefusedError: There is none.
+        """
+        peer = Peer(stream=next(self._numbers), node="", fleet="", variant="fetch", address=call.address)
+        try:
+            check_certificate(call.expires, self._setting.clock())
+            request = call.parse(data)
+            peer = replace(peer, node=request.node, fleet=request.fleet)
+            check_length(request, self._setting.limits)
+            admit(peer, certified=call.certified, fleet=call.fleet)
+            response = fetched(type_url, request, snapshots.of(request.fleet).of(type_url))
+        except RefusedError as error:
+            self._setting.observer.refused(peer, error.refusal, str(error))
+            raise
+        return self._setting.encoder.encode(Variant.SOTW, response)
+
     def _method(self, variant: Variant, type_url: str | None) -> "grpc.RpcMethodHandler[bytes, bytes]":
         async def serve(_: AsyncIterator[bytes], context: "grpc.aio.ServicerContext[Any, Any]") -> None:
-            call = _Call(context, variant, certified=self._certified)
+            call = self._call(context, variant)
             try:
                 with self._counted(call.host):
-                    await self._run(call, variant, type_url)
+                    try:
+                        await self._run(call, variant, type_url)
+                    except RefusedError as error:
+                        # A client that takes nothing does not take this either, and counts until it does.
+                        await _abort(context, error)
             except RefusedError as error:
-                await context.abort(_STATUS[error.refusal], str(error))
+                await _abort(context, error)
 
         # Bytes in and out: requests are parsed where errors can be answered, responses are encoded once for many.
         return grpc.stream_stream_rpc_method_handler(serve)
+
+    def _call(self, context: "grpc.aio.ServicerContext[Any, Any]", variant: Variant) -> _Call:
+        return _Call(context, variant, self._setting.clock(), certified=self._certified)
 
     @contextmanager
     def _counted(self, host: str) -> Iterator[None]:

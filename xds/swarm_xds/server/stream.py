@@ -15,38 +15,23 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from swarm_xds.server.delta import DeltaSubscription
+from swarm_xds.server.gate import (
+    Allowance,
+    LimitError,
+    ProtocolError,
+    RefusedError,
+    admit,
+    check_certificate,
+    check_length,
+)
 from swarm_xds.server.limits import Limits
-from swarm_xds.server.observer import Observer, Peer, Refusal
+from swarm_xds.server.observer import Observer, Peer
 from swarm_xds.server.publisher import Publisher
 from swarm_xds.server.sequence import Merge, Sequence
 from swarm_xds.server.sotw import SotwSubscription
 from swarm_xds.server.subscription import DELTA_ONLY, FULL_SET, Ack, Event, Nack, Response
 from swarm_xds.server.wire import Encoder, Request, Variant, assignment_name, empty_assignment
 from swarm_xds.snapshot import ADS_ORDER, CLUSTER, ENDPOINT, Resources, Snapshots
-
-
-class RefusedError(Exception):
-    """The stream cannot go on, for what its client is or did; the text says what."""
-
-    refusal: Refusal
-
-
-class ProtocolError(RefusedError):
-    """The client broke the protocol."""
-
-    refusal = Refusal.PROTOCOL
-
-
-class ForbiddenError(RefusedError):
-    """The client asks for what its certificate does not allow."""
-
-    refusal = Refusal.FORBIDDEN
-
-
-class LimitError(RefusedError):
-    """The client wants more than one may have."""
-
-    refusal = Refusal.LIMIT
 
 
 class Transport(Protocol):
@@ -56,11 +41,13 @@ class Transport(Protocol):
         address: The client's, for logs.
         certified: Whether the client had to show a certificate.
         fleet: The one that its certificate names; ``None`` if it names none.
+        expires: When its certificate does, on the stream's clock; ``None`` for never.
     """
 
     address: str
     certified: bool
     fleet: str | None
+    expires: float | None
 
     async def read(self) -> Request | None:
         """Wait for the next request; ``None`` at the end."""
@@ -128,6 +115,7 @@ class Stream:
         read = self._start_reading(transport)
         try:
             while not self._closing:
+                check_certificate(transport.expires, self._setting.clock())
                 if read.done():
                     request = read.result()
                     if request is None:
@@ -138,7 +126,7 @@ class Stream:
                     await self._send(response, transport)
                 else:
                     self._note_settled()
-                    await self._sleep()
+                    await self._sleep(transport)
         except RefusedError as error:
             self._setting.observer.refused(self._peer or self._peer_of(transport), error.refusal, str(error))
             raise
@@ -156,9 +144,9 @@ class Stream:
         read.add_done_callback(lambda _: self._wake.set())
         return read
 
-    async def _sleep(self) -> None:
+    async def _sleep(self, transport: Transport) -> None:
         """Return when a request or a snapshot has come, or the sequence has waited long enough."""
-        deadline = _sooner(self._sequence.deadline, self._next_heartbeat)
+        deadline = _soonest(self._sequence.deadline, self._next_heartbeat, transport.expires)
         if self._peer is None:
             deadline = self._began + self._setting.limits.first_request
             if self._setting.clock() >= deadline:
@@ -173,7 +161,7 @@ class Stream:
         if self._peer is None:
             self._peer = self._peer_of(transport, request.node, request.fleet)
             self._takes_ttl = request.takes_ttl
-            admit(self._peer, transport)
+            admit(self._peer, certified=transport.certified, fleet=transport.fleet)
             self._opened = True
             self._setting.observer.opened(self._peer)
         type_url = self._checked_type(request)
@@ -264,12 +252,17 @@ class Stream:
             if view is not None and isinstance(subscription, DeltaSubscription):
                 if response := subscription.heartbeat(view, now):
                     return response
-                self._next_heartbeat = _sooner(self._next_heartbeat, subscription.pulse.at)
+                self._next_heartbeat = _soonest(self._next_heartbeat, subscription.pulse.at)
         return None
 
     async def _send(self, response: Response, transport: Transport) -> None:
         data = self._setting.encoder.encode(self._variant, response)
-        await transport.write(data)
+        limit = self._setting.limits.write
+        try:
+            async with asyncio.timeout(limit):
+                await transport.write(data)
+        except TimeoutError:
+            raise LimitError(f"a response was not taken within {limit:g} s") from None
         if self._peer and not response.heartbeat:
             self._setting.observer.sent(self._peer, response, len(data))
 
@@ -286,53 +279,13 @@ class Stream:
                     self._setting.observer.verdict(self._peer, version, self._sequence.rejected())
 
 
-def _sooner(one: float | None, other: float | None) -> float | None:
-    return min((each for each in (one, other) if each is not None), default=None)
-
-
-class Allowance:
-    """How soon the next request may be read: so many a second, and some more after a time of fewer."""
-
-    __slots__ = ("_burst", "_left", "_rate", "_then")
-
-    def __init__(self, rate: float, burst: int, now: float) -> None:
-        self._rate = rate
-        self._burst = float(burst)
-        self._left = float(burst)
-        self._then = now
-
-    def wait(self, now: float) -> float:
-        """Return for how many seconds the next request has to wait, and take it as read then."""
-        self._left = min(self._burst, self._left + (now - self._then) * self._rate) - 1.0
-        self._then = now
-        return max(0.0, -self._left / self._rate)
+def _soonest(*times: float | None) -> float | None:
+    return min((each for each in times if each is not None), default=None)
 
 
 async def _later(delay: float, transport: Transport) -> Request | None:
     await asyncio.sleep(delay)
     return await transport.read()
-
-
-def check_length(request: Request, limits: Limits) -> None:
-    """Take a request whose texts are of a length that can be remembered.
-
-    Raises:
-        LimitError: One is longer.
-    """
-    if request.longest > limits.name_length:
-        raise LimitError(f"a name of more than {limits.name_length} characters")
-
-
-def admit(peer: Peer, transport: Transport) -> None:
-    """Let a client in whose certificate, if it had to show one, names the fleet that it asks for.
-
-    Raises:
-        ForbiddenError: It names another, or none.
-    """
-    if not transport.certified or transport.fleet == peer.fleet:
-        return
-    named = "no fleet" if transport.fleet is None else f"fleet {transport.fleet!r}"
-    raise ForbiddenError(f"the client asks for fleet {peer.fleet!r}, and its certificate names {named}")
 
 
 def fetched(type_url: str, request: Request, resources: Resources) -> Response:

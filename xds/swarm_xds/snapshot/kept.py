@@ -10,12 +10,21 @@ from base64 import b64decode, b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from typing import Any
 
 from swarm_xds.snapshot.resources import Resource, Resources, Snapshot, Snapshots
 
 #: To be raised whenever a file of before would be read wrongly.
 SCHEMA = 1
+
+
+class Failure(StrEnum):
+    """Why a file is of no use."""
+
+    DAMAGED = "damaged"
+    UNREADABLE = "unreadable"
+    NOT_WRITTEN = "not_written"
 
 
 class DamagedError(ValueError):
