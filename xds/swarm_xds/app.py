@@ -27,11 +27,12 @@ from swarm_xds.networks.manager import NetworkManager
 from swarm_xds.networks.readers import running_readers
 from swarm_xds.observe import Record
 from swarm_xds.operations import Operations
-from swarm_xds.peers import Greeter, Jury
+from swarm_xds.peers import CanaryWatch, Greeter, Jury, tell_canary
 from swarm_xds.pipeline import Build, Pipeline, Translator
 from swarm_xds.problem import Problem, Severity, ordered
 from swarm_xds.quarantine import Quarantine
 from swarm_xds.server import (
+    CanaryOptions,
     CertificateError,
     Credentials,
     Limits,
@@ -44,7 +45,7 @@ from swarm_xds.server import (
     XdsServer,
 )
 from swarm_xds.settings import Settings
-from swarm_xds.snapshot import changes
+from swarm_xds.snapshot import Snapshots, changes
 from swarm_xds.sources import Reading, Source
 from swarm_xds.sources.compose import ComposeSource
 from swarm_xds.sources.docker import DockerSource, Timings, find_endpoints
@@ -120,7 +121,7 @@ class App:
         self._restored: datetime | None = None
         self._on_published = on_published
         self._problems: frozenset[Problem] = frozenset()
-        self.publisher = Publisher()
+        self.publisher = Publisher(_canary(settings), told=tell_canary, served=self._keep)
         #: What is known of all this, to be asked.
         self.record = Record(lambda: asyncio.get_running_loop().time(), time.time)
         observers: list[Observer] = [
@@ -128,6 +129,7 @@ class App:
             Greeter(self.publisher),
             self.record,
             Jury(self._quarantine, self._judged),
+            *([CanaryWatch(self.publisher)] if settings.canary else []),
             *([] if observer is None else [observer]),
         ]
         credentials = _credentials(settings)
@@ -179,6 +181,11 @@ class App:
                 _log.warning("snapshot.restored", written=kept.written.isoformat(), age_seconds=round(age))
         await self._store.run()
 
+    def _keep(self, served: Snapshots) -> None:
+        """Have what every proxy may have kept in the file, unless it is from there."""
+        if self._store is not None and self._restored is None:
+            self._store.keep(served)
+
     async def follow(self) -> None:
         """Publish what the sources read, for ever; nothing until each has a first complete reading."""
         # Of one place: a source goes on when what it has read is served.
@@ -219,10 +226,8 @@ class App:
         state, build = self._build(swarm, certificates)
         changed = changes(self.publisher.latest, build.snapshots)
         self._quarantine.built(state, build.model, build.snapshots)
-        self.publisher.publish(build.snapshots)
         self._restored = None
-        if self._store is not None:
-            self._store.keep(build.snapshots)
+        self.publisher.publish(build.snapshots)
         if self._want is not None:
             self._want(host for fleet in build.model.fleets for host in fleet.uncertified)
         if self._manager is not None and build.networks is not None:
@@ -365,6 +370,13 @@ def _credentials(settings: Settings) -> Credentials | None:
         on_loaded=_tell_loaded,
         on_error=_tell_unusable,
     )
+
+
+def _canary(settings: Settings) -> CanaryOptions | None:
+    """Return how a change is tried on one proxy first; ``None`` where it is not."""
+    if not settings.canary:
+        return None
+    return CanaryOptions(quiet=settings.canary_quiet_seconds, limit=settings.canary_limit_seconds)
 
 
 def _tell_loaded(loaded: Loaded) -> None:

@@ -64,6 +64,17 @@ class Settings(BaseModel):
     snapshot_after_seconds: float = Field(
         3.0, ge=0, le=3600, description="Seconds that a start waits for a manager before it serves the file's content."
     )
+    canary: bool = Field(
+        default=False,
+        description="Give a change to one proxy of a fleet first, and to the others when it has accepted all of it; "
+        "endpoints never wait.",
+    )
+    canary_quiet_seconds: float = Field(
+        5.0, ge=0, le=3600, description="Seconds between the first proxy's answer and the others' turn, with canary."
+    )
+    canary_limit_seconds: float = Field(
+        60.0, gt=0, le=3600, description="Seconds after which the others are given a change that got no answer."
+    )
     default_fleet: str = Field(
         "default", min_length=1, description="Fleet (Envoy's node.cluster) of services that name none."
     )
