@@ -22,6 +22,7 @@ from swarm_xds.certs.readers import Reader, ReaderSource
 from swarm_xds.certs.together import TogetherSource
 from swarm_xds.certs.values import Certificates
 from swarm_xds.certs.withhold import WITHHELD, without_keys
+from swarm_xds.examine import Examiner
 from swarm_xds.model import READER_PORT
 from swarm_xds.networks.manager import NetworkManager
 from swarm_xds.networks.readers import running_readers
@@ -124,11 +125,14 @@ class App:
         self.publisher = Publisher(_canary(settings), told=tell_canary, served=self._keep)
         #: What is known of all this, to be asked.
         self.record = Record(lambda: asyncio.get_running_loop().time(), time.time)
+        jury = Jury(self._quarantine, self._judged)
+        #: Shows what is published to an Envoy that only looks at it; to be run.
+        self.examiner = Examiner(settings.envoy_binary, settings.envoy_validate_seconds, jury.examined)
         observers: list[Observer] = [
             LogObserver(_log),
             Greeter(self.publisher),
             self.record,
-            Jury(self._quarantine, self._judged),
+            jury,
             *([CanaryWatch(self.publisher)] if settings.canary else []),
             *([] if observer is None else [observer]),
         ]
@@ -228,6 +232,7 @@ class App:
         self._quarantine.built(state, build.model, build.snapshots)
         self._restored = None
         self.publisher.publish(build.snapshots)
+        self.examiner.want(build.snapshots)
         if self._want is not None:
             self._want(host for fleet in build.model.fleets for host in fleet.uncertified)
         if self._manager is not None and build.networks is not None:
@@ -330,6 +335,7 @@ async def serve(settings: Settings) -> None:
             if obtaining is not None:
                 tasks.create_task(obtaining.run())
             tasks.create_task(app.keep())
+            tasks.create_task(app.examiner.run())
             if manager is not None:
                 tasks.create_task(manager.run())
     finally:

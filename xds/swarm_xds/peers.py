@@ -8,10 +8,13 @@ from collections.abc import Callable
 
 import structlog
 
+from swarm_xds.examine import Finding
 from swarm_xds.quarantine import Quarantine, Rejection, Suspect
 from swarm_xds.server import Event, Nack, Peer, Publisher, SilentObserver, Stage
 
 _log = structlog.get_logger("swarm_xds")
+#: Node id of what only looks at configuration.
+_EXAMINER = "envoy --mode validate"
 
 
 class Greeter(SilentObserver):
@@ -58,6 +61,20 @@ class Jury(SilentObserver):
     def verdict(self, peer: Peer, version: str, rejected: frozenset[str]) -> None:
         """Have an answer to the whole judged."""
         if self._quarantine.answered(peer.node, peer.fleet, version, rejected):
+            self._judged()
+
+    def examined(self, finding: Finding) -> None:
+        """Have judged what ``envoy --mode validate`` says, as if it were a proxy that serves nothing."""
+        fleet, message = finding.fleet, finding.message
+        if finding.type_url:
+            suspects = tuple(Suspect(*each) for each in finding.suspects)
+            rejection = Rejection(
+                node=_EXAMINER, fleet=fleet, type_url=finding.type_url, message=message, suspects=suspects
+            )
+            judged = self._quarantine.rejected(rejection)
+        else:
+            judged = self._quarantine.answered(_EXAMINER, fleet, finding.version, frozenset(), serves=False)
+        if judged:
             self._judged()
 
     def closed(self, peer: Peer) -> None:

@@ -64,6 +64,13 @@ class Settings(BaseModel):
     snapshot_after_seconds: float = Field(
         3.0, ge=0, le=3600, description="Seconds that a start waits for a manager before it serves the file's content."
     )
+    envoy_binary: Path | None = Field(
+        None,
+        description="Envoy that is shown each change with --mode validate, beside serving it; none: nothing is shown.",
+    )
+    envoy_validate_seconds: float = Field(
+        30.0, gt=0, le=3600, description="Seconds that envoy_binary may take for one fleet."
+    )
     canary: bool = Field(
         default=False,
         description="Give a change to one proxy of a fleet first, and to the others when it has accepted all of it; "
@@ -169,7 +176,10 @@ class Settings(BaseModel):
         """Take a comma-separated text for a list, as the environment has it."""
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
-    @field_validator("tls_ca", "tls_cert", "tls_key", "snapshot_file", "certs", "acme_folder", "acme_ca", mode="before")
+    @field_validator(
+        *("tls_ca", "tls_cert", "tls_key", "snapshot_file", "envoy_binary", "certs", "acme_folder", "acme_ca"),
+        mode="before",
+    )
     @classmethod
     def _given(cls, value: object) -> object:
         """Take an empty text for none, as an environment has it."""
