@@ -73,8 +73,10 @@ class World:
 
 
 @asynccontextmanager
-async def world(binary: Path, *, incremental: bool = True, translator: Translator = translate) -> AsyncIterator[World]:
-    """Start everything, and end it, whatever happens in between."""
+async def world(
+    binary: Path, *, incremental: bool = True, translator: Translator = translate, **more: Any
+) -> AsyncIterator[World]:
+    """Start everything, with ``more`` settings, and end it, whatever happens in between."""
     http_port = free_port()
     published: list[Published] = []
     with FakeEngine() as engine, Application() as application:
@@ -85,6 +87,7 @@ async def world(binary: Path, *, incremental: bool = True, translator: Translato
             http_port=http_port,
             metrics_listen=f"127.0.0.1:{metrics_port}",
             debug_listen=f"127.0.0.1:{debug_port}",
+            **more,
         )
         source = DockerSource(
             find_endpoints([engine.url]),

@@ -24,19 +24,20 @@ from swarm_xds.certs.together import TogetherSource
 from swarm_xds.certs.values import Certificates
 from swarm_xds.certs.withhold import WITHHELD, without_keys
 from swarm_xds.credentials import credentials
+from swarm_xds.examine import Examiner
 from swarm_xds.model import READER_PORT
 from swarm_xds.networks.manager import NetworkManager
 from swarm_xds.networks.readers import running_readers
 from swarm_xds.observe import Record
 from swarm_xds.operations import Operations
-from swarm_xds.peers import Greeter, Jury
+from swarm_xds.peers import CanaryWatch, Greeter, Jury, tell_canary
 from swarm_xds.pipeline import Build, Pipeline, Translator
 from swarm_xds.problem import Problem, Severity, ordered
 from swarm_xds.quarantine import Quarantine
-from swarm_xds.server import Limits, LogObserver, Observer, Observers, Publisher, XdsServer
+from swarm_xds.server import CanaryOptions, Limits, LogObserver, Observer, Observers, Publisher, XdsServer
 from swarm_xds.server.handshakes import Handshakes
 from swarm_xds.settings import Settings
-from swarm_xds.snapshot import changes
+from swarm_xds.snapshot import Snapshots, changes
 from swarm_xds.sources import Reading, Source
 from swarm_xds.sources.compose import ComposeSource
 from swarm_xds.sources.docker import DockerSource, Timings, find_endpoints
@@ -110,17 +111,21 @@ class App:
         self._restore_after = settings.snapshot_after_seconds
         self._on_published = on_published
         self._problems: frozenset[Problem] = frozenset()
-        self.publisher = Publisher()
+        self.publisher = Publisher(_canary(settings), told=tell_canary, served=self._keep)
         #: What is known of all this, to be asked.
         self.record = Record(lambda: asyncio.get_running_loop().time(), time.time)
         failures = self.record.totals.file_failures
         kept = settings.snapshot_file
         self._store = None if kept is None else Store(kept, on_failure=lambda failure: failures.update([failure]))
+        jury = Jury(self._quarantine, self._judged)
+        #: Shows what is published to an Envoy that only looks at it; to be run.
+        self.examiner = Examiner(settings.envoy_binary, settings.envoy_validate_seconds, jury.examined)
         observers: list[Observer] = [
             LogObserver(_log),
             Greeter(self.publisher),
             self.record,
-            Jury(self._quarantine, self._judged),
+            jury,
+            *([CanaryWatch(self.publisher)] if settings.canary else []),
             *([] if observer is None else [observer]),
         ]
         secured = credentials(settings, "xds")
@@ -167,6 +172,11 @@ class App:
                 _log.warning("snapshot.restored", written=kept.written.isoformat(), age_seconds=round(age))
         await self._store.run()
 
+    def _keep(self, served: Snapshots) -> None:
+        """Have what every proxy may have kept in the file, unless it is from there."""
+        if self._store is not None and self._latest is not None:
+            self._store.keep(served)
+
     async def follow(self) -> None:
         """Publish what the sources read, for ever; nothing until each has a first complete reading."""
         # Of one place: a source goes on when what it has read is served.
@@ -208,8 +218,7 @@ class App:
         changed = changes(self.publisher.latest, build.snapshots)
         self._quarantine.built(state, build.model, build.snapshots)
         self.publisher.publish(build.snapshots)
-        if self._store is not None:
-            self._store.keep(build.snapshots)
+        self.examiner.want(build.snapshots)
         if self._want is not None:
             self._want(host for fleet in build.model.fleets for host in fleet.uncertified)
         if self._manager is not None and build.networks is not None:
@@ -314,6 +323,7 @@ async def serve(settings: Settings, handshakes: Handshakes | None = None) -> Non
             if obtaining is not None:
                 tasks.create_task(obtaining.run())
             tasks.create_task(app.keep())
+            tasks.create_task(app.examiner.run())
             if manager is not None:
                 tasks.create_task(manager.run())
     finally:
@@ -343,3 +353,10 @@ async def _feed(
 ) -> None:
     async for reading in source:
         await into.put(reading)
+
+
+def _canary(settings: Settings) -> CanaryOptions | None:
+    """Return how a change is tried on one proxy first; ``None`` where it is not."""
+    if not settings.canary:
+        return None
+    return CanaryOptions(quiet=settings.canary_quiet_seconds, limit=settings.canary_limit_seconds)

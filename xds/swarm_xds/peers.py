@@ -1,17 +1,20 @@
 """What follows from what proxies do on their streams: a word in the log, and a verdict on what they reject.
 
-In: the events of ``server.Observer``. Out: log lines, and calls of the ``Quarantine``. It must not know how snapshots
-are built or sent.
+In: the events of ``server.Observer``. Out: log lines, and calls of the ``Quarantine`` and of the ``Publisher``. It must
+not know how snapshots are built or sent.
 """
 
 from collections.abc import Callable
 
 import structlog
 
+from swarm_xds.examine import Finding
 from swarm_xds.quarantine import Quarantine, Rejection, Suspect
-from swarm_xds.server import Nack, Peer, Publisher, SilentObserver
+from swarm_xds.server import Event, Nack, Peer, Publisher, SilentObserver, Stage
 
 _log = structlog.get_logger("swarm_xds")
+#: Node id of what only looks at configuration.
+_EXAMINER = "envoy --mode validate"
 
 
 class Greeter(SilentObserver):
@@ -60,6 +63,50 @@ class Jury(SilentObserver):
         if self._quarantine.answered(peer.node, peer.fleet, version, rejected):
             self._judged()
 
+    def examined(self, finding: Finding) -> None:
+        """Have judged what ``envoy --mode validate`` says, as if it were a proxy that serves nothing."""
+        fleet, message = finding.fleet, finding.message
+        if finding.type_url:
+            suspects = tuple(Suspect(*each) for each in finding.suspects)
+            rejection = Rejection(
+                node=_EXAMINER, fleet=fleet, type_url=finding.type_url, message=message, suspects=suspects
+            )
+            judged = self._quarantine.rejected(rejection)
+        else:
+            judged = self._quarantine.answered(_EXAMINER, fleet, finding.version, frozenset(), serves=False)
+        if judged:
+            self._judged()
+
     def closed(self, peer: Peer) -> None:
         """Wait for nobody who is gone."""
         self._quarantine.gone(peer.node, peer.fleet)
+
+
+class CanaryWatch(SilentObserver):
+    """Tells the publisher what becomes of what it tries on one proxy first; to be told after the ``Jury``."""
+
+    def __init__(self, publisher: Publisher) -> None:
+        self._publisher = publisher
+
+    def opened(self, peer: Peer) -> None:
+        """Count it in."""
+        self._publisher.opened(peer.stream, peer.node, peer.fleet)
+
+    def closed(self, peer: Peer) -> None:
+        """Count it out."""
+        self._publisher.closed(peer.stream)
+
+    def nacked(self, peer: Peer, type_url: str, nack: Nack) -> None:
+        """Pass on what it rejects."""
+        versions = [(each.name, each.version) for each in nack.suspects]
+        self._publisher.rejected(peer.node, peer.fleet, type_url, versions)
+
+    def verdict(self, peer: Peer, version: str, rejected: frozenset[str]) -> None:
+        """Pass on its answer to the whole."""
+        self._publisher.verdict(peer.node, peer.fleet, version, rejected)
+
+
+def tell_canary(event: Event) -> None:
+    """Log what became of a snapshot that is tried on one proxy first."""
+    log = _log.info if event.stage in (Stage.TRIED, Stage.PASSED) else _log.warning
+    log(f"canary.{event.stage}", fleet=event.fleet, node=event.node, version=event.version)

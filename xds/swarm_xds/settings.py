@@ -68,6 +68,24 @@ class Settings(BaseModel):
     snapshot_after_seconds: float = Field(
         3.0, ge=0, le=3600, description="Seconds that a start waits for a manager before it serves the file's content."
     )
+    envoy_binary: Path | None = Field(
+        None,
+        description="Envoy that is shown each change with --mode validate, beside serving it; none: nothing is shown.",
+    )
+    envoy_validate_seconds: float = Field(
+        30.0, gt=0, le=3600, description="Seconds that envoy_binary may take for one fleet."
+    )
+    canary: bool = Field(
+        default=False,
+        description="Give a change to one proxy of a fleet first, and to the others when it has accepted all of it; "
+        "endpoints never wait.",
+    )
+    canary_quiet_seconds: float = Field(
+        5.0, ge=0, le=3600, description="Seconds between the first proxy's answer and the others' turn, with canary."
+    )
+    canary_limit_seconds: float = Field(
+        60.0, gt=0, le=3600, description="Seconds after which the others are given a change that got no answer."
+    )
     default_fleet: str = Field(
         "default", min_length=1, description="Fleet (Envoy's node.cluster) of services that name none."
     )
@@ -190,7 +208,10 @@ class Settings(BaseModel):
         """Take a comma-separated text for a list, as the environment has it."""
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
-    @field_validator("tls_ca", "tls_cert", "tls_key", "snapshot_file", "certs", "acme_folder", "acme_ca", mode="before")
+    @field_validator(
+        *("tls_ca", "tls_cert", "tls_key", "snapshot_file", "envoy_binary", "certs", "acme_folder", "acme_ca"),
+        mode="before",
+    )
     @classmethod
     def _given(cls, value: object) -> object:
         """Take an empty text for none, as an environment has it."""

@@ -90,7 +90,7 @@ Event = Published | Answered | Acknowledged | Joined | Left | Refused
 
 @dataclass(slots=True)
 class Totals:
-    """Counts since the start: readings, failures of the file by kind, clients turned away by reason, else by type URL."""
+    """Counts since the start: failures of the file by kind, clients turned away by reason, else by type URL."""
 
     readings: int = 0
     file_failures: Counter[str] = field(default_factory=Counter)

@@ -257,7 +257,7 @@ class Quarantine:
             self._unexplained.popitem(last=False)
         return news
 
-    def answered(self, node: str, fleet: str, version: str, rejected: frozenset[str]) -> bool:
+    def answered(self, node: str, fleet: str, version: str, rejected: frozenset[str], *, serves: bool = True) -> bool:
         """Take note that an Envoy answered all of its snapshot, and return whether that has to be built anew for it.
 
         Args:
@@ -265,6 +265,7 @@ class Quarantine:
             fleet: The Envoy's.
             version: That of the snapshot.
             rejected: Types of which it does not use what it was sent last.
+            serves: Whether it serves the rest; of one that only looks at it, nothing is accepted.
         """
         built = self._built
         if built is None or built.snapshots.of(fleet).version != version:
@@ -274,7 +275,7 @@ class Quarantine:
         for key in mended:
             del self._unexplained[key]
         harmless = {key[2] for key, (_, vain) in self._unexplained.items() if key[:2] == (fleet, node) and not vain}
-        if rejected <= harmless and model.name not in built.accepted:
+        if serves and rejected <= harmless and model.name not in built.accepted:
             built.accepted.add(model.name)
             self._known.add(model.name)
             for name in _services(model) & built.services.keys():

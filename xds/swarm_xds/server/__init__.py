@@ -8,6 +8,7 @@ The parts, inner first::
     subscription, sotw, delta  what one client has of one type: pure
     sequence                   what one client may have now: pure
     wire                       values to and from protobuf bytes
+    canary                     a new snapshot goes to one client of a fleet first: pure
     observer                   what happened, for logs and metrics
     gate                       who may have a stream, and how much of it
     publisher                  the latest snapshots, and who has them
@@ -16,6 +17,7 @@ The parts, inner first::
     services, server           gRPC methods; sockets, health, keepalive
 """
 
+from swarm_xds.server.canary import CanaryOptions, Event, Stage
 from swarm_xds.server.certificates import CertificateError, Credentials, Loaded, TlsFiles
 from swarm_xds.server.limits import Limits
 from swarm_xds.server.observer import LogObserver, Observer, Observers, Peer, Refusal, SilentObserver
@@ -26,8 +28,10 @@ from swarm_xds.server.subscription import Ack, Nack
 __all__ = [
     "Ack",
     "AddressError",
+    "CanaryOptions",
     "CertificateError",
     "Credentials",
+    "Event",
     "Limits",
     "Loaded",
     "LogObserver",
@@ -38,6 +42,7 @@ __all__ = [
     "Publisher",
     "Refusal",
     "SilentObserver",
+    "Stage",
     "TlsFiles",
     "XdsServer",
 ]

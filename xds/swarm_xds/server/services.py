@@ -219,7 +219,8 @@ class Services:
             peer = replace(peer, node=request.node, fleet=request.fleet)
             check_length(request, self._setting.limits)
             admit(peer, certified=call.certified, fleet=call.fleet)
-            response = fetched(type_url, request, snapshots.of(request.fleet).of(type_url))
+            own = self._setting.publisher.of(request.node, request.fleet) or snapshots
+            response = fetched(type_url, request, own.of(request.fleet).of(type_url))
         except RefusedError as error:
             self._setting.observer.refused(peer, error.refusal, str(error))
             raise

@@ -213,8 +213,10 @@ class Stream:
 
     def _next_response(self) -> Response | None:
         """Return the first response due, by the order of types; ``None`` if the client must do or get nothing."""
-        latest = self._setting.publisher.latest
-        if latest is None or self._peer is None:
+        if self._peer is None:
+            return None
+        latest = self._setting.publisher.of(self._peer.node, self._peer.fleet)
+        if latest is None:
             return None
         if latest is not self._snapshots:
             self._snapshots = latest
@@ -272,7 +274,7 @@ class Stream:
         version = self._sequence.target.version if self._sequence.settled() else None
         if version != self._settled:
             self._settled = version
-            self._setting.publisher.settle(self._watcher, self._peer.fleet, version)
+            self._setting.publisher.settle(self._watcher, self._peer.node, self._peer.fleet, version)
             if version:
                 self._setting.observer.settled(self._peer, version)
                 if self._subscriptions.keys() >= FULL_SET:
