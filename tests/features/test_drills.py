@@ -92,7 +92,10 @@ BREAK: dict[str, Callable[[FakeEngine, random.Random], None]] = {
     "good, then an error": lambda engine, _: engine.fail(for_path="/tasks", times=1),
     "half answers": lambda engine, chance: engine.truncate(times=6, lie=chance.random() < 0.5),
     "nonsense": lambda engine, chance: engine.say(chance.choice(NONSENSE), for_path=chance.choice(LISTS), times=5),
-    "nothing of all": lambda engine, _: engine.say(b"[]", times=20),
+    "no services": lambda engine, _: engine.say(b"[]", for_path="/services", times=3),
+    "no tasks": lambda engine, _: engine.say(b"[]", for_path="/tasks", times=3),
+    "no networks": lambda engine, _: engine.say(b"[]", for_path="/networks", times=3),
+    "no nodes": lambda engine, _: engine.say(b"[]", for_path="/nodes", times=3),
     "no answer": lambda engine, chance: engine.hang(for_path=chance.choice(("", *LISTS, "/events"))),
     "no events": lambda engine, _: engine.close_events(),
     "a restart": lambda engine, _: (engine.stop(), engine.start())[0],
@@ -114,7 +117,8 @@ async def test_no_fault_of_the_engine_is_seen_by_a_proxy() -> None:
                 name = swarm.another()
                 for _ in range(chance.randint(0, 3)):
                     engine.scale(swarm.steady[chance.choice(STEADY)], chance.randint(1, 4))
-                await asyncio.sleep(chance.random() * 0.5)
+                asked = len(engine.asked) + chance.randint(5, 15)
+                await until(lambda asked=asked: len(engine.asked) > asked)
                 engine.mend()
                 engine.release()
                 await until(all_serve(seen, *STEADY, name))
