@@ -7,7 +7,7 @@ ENVOY := .envoy/envoy/_bin/envoy
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test soak fuzz lint format protos docs golden bench lock clean envoy
+.PHONY: help demo test soak soak-fleet fuzz lint format protos docs golden bench lock clean envoy
 
 help: ## Show what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -25,6 +25,15 @@ soak: $(VENV)/.dev $(ENVOY) lab-packages ## Deploy and remove a stack CYCLES tim
 	  CI=true CYCLES=$(CYCLES) $(BIN)/pytest tests/lab/test_stack_removal.py -k first_try -s -q 2>&1 | tee .cache/soak.log \
 	    || status=$$?; \
 	  grep -E '^[0-9]+ of [0-9]+ cycles' .cache/soak.log || echo "not all of $(CYCLES) cycles"; exit $$status
+
+soak-fleet: $(VENV)/.dev $(ENVOY) ## Drill 30 real Envoys: 500 changes, 100 kills, 100 faults; the last lines are the tallies
+	@mkdir -p .cache
+	status=0; \
+	  FLEET_ENVOYS=$${FLEET_ENVOYS:-30} FLEET_CHANGES=$${FLEET_CHANGES:-500} FLEET_KILLS=$${FLEET_KILLS:-100} \
+	  FLEET_FAULTS=$${FLEET_FAULTS:-100} FLEET_FROZEN_SECONDS=$${FLEET_FROZEN_SECONDS:-60} \
+	  $(BIN)/pytest tests/features/test_fleet.py tests/features/test_drills.py -s -q $(ARGS) > .cache/soak-fleet.log 2>&1 \
+	    || status=$$?; \
+	  tail -n 1 .cache/soak-fleet.log; grep '^tally: ' .cache/soak-fleet.log; exit $$status
 
 FUZZ_EXAMPLES ?= 20000
 fuzz: $(VENV)/.dev ## Feed anything to the request path and to the labels, FUZZ_EXAMPLES times each; CI does a hundred

@@ -36,6 +36,7 @@ class _Fault:
     status: int = 500
     message: str = ""
     method: str = ""
+    body: bytes = b""
 
 
 class FakeEngine(SwarmWithSecrets):
@@ -119,9 +120,9 @@ class FakeEngine(SwarmWithSecrets):
         """Break off the next answers in the middle; with ``lie`` their length says that they are whole."""
         self._add(_Fault("lie" if lie else "cut", for_path, times))
 
-    def empty(self, *, times: int = 1, for_path: str = "") -> None:
-        """Answer the next requests whose path begins with ``for_path`` well, with a list of nothing."""
-        self._add(_Fault("empty", for_path, times))
+    def say(self, body: bytes, *, times: int = 1, for_path: str = "") -> None:
+        """Answer the next requests whose path begins with ``for_path`` well, but with this."""
+        self._add(_Fault("say", for_path, times, body=body))
 
     def mend(self) -> None:
         """Take back the faults that are still to come."""
@@ -157,8 +158,8 @@ class FakeEngine(SwarmWithSecrets):
                     self._faults.remove(fault)
                 if fault.kind == "fail":
                     return *refused(fault.status, fault.message), ""
-                if fault.kind == "empty":
-                    return 200, b"[]", ""
+                if fault.kind == "say":
+                    return 200, fault.body, ""
             kind = fault.kind if fault else ""
             if method == "GET":
                 return *self._read(path, _filters(query)), kind

@@ -306,6 +306,22 @@ class Client(AbstractAsyncContextManager["Client"]):
         self._last[type_url] = received
         return received
 
+    async def next(self) -> Received:
+        """Wait, for as long as it takes, for the next response of any type on the stream that all types share.
+
+        Raises:
+            ConnectionError: The stream has ended.
+        """
+        try:
+            data = await self.stream("").read()
+        except grpc.aio.AioRpcError as error:
+            raise ConnectionError(error.details()) from error
+        if not isinstance(data, bytes):
+            raise ConnectionError("the server has ended the stream")
+        received = _sotw(data) if self.variant == "sotw" else _delta(data)
+        self._last[received.type_url] = received
+        return received
+
     async def ack(self, type_url: str, *, nonce: str | None = None) -> None:
         """Accept the last response of a type, or pretend to answer another."""
         await self._answer(type_url, nonce)
