@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from support.command import command
+from support.engine import FakeEngine
 from support.story import service
 from swarm_xds.labels import keys
 from swarm_xds.migrate import ConfigurationError, Fate, configuration, labels
@@ -63,7 +64,7 @@ def test_labels_are_taken_over_or_said_to_differ() -> None:
     assert "whole segments" in found["context_root"][1]
     assert found["hostz"][0] is Fate.UNKNOWN
     assert "did you mean com.docker.lb.hosts?" in found["hostz"][1]
-    assert found["max_fails"][0] is Fate.DIFFERENT
+    assert found["max_fails"][0] is Fate.NOT_SERVED
     assert "not a" in found["max_fails"][1]
 
 
@@ -144,6 +145,31 @@ def test_the_command(tmp_path: Path) -> None:
     settings.write_text(command("migrate", "--settings", str(interlock)).stdout)
     plan = command("serve", "--config", str(settings), "--source", "compose")
     assert "source compose needs stack files" in plan.stderr, "the settings themselves are good"
+
+
+def test_a_running_swarm(tmp_path: Path) -> None:
+    """Beside files, and nothing is written."""
+    old = tmp_path / "old.toml"
+    old.write_bytes(b'[Extensions.default.Config]\nAccessLogPath = "/dev/stdout"\n')
+    with FakeEngine() as engine:
+        front = engine.add_network("shop_front", subnet="10.1.0.0/24", stack="shop")
+        given = {"com.docker.lb.hosts": "shop.example.org", "com.docker.lb.prot": "8080"}
+        engine.add_service("shop_web", labels=given, networks=[front], tasks=1)
+        engine.add_service("shop_db", labels={"other": "1"}, networks=[front], tasks=1)
+        result = command("migrate", "--swarm", "--docker-host", engine.url, str(old))
+        assert not engine.written
+    assert result.returncode == 1, "a label is unknown"
+    assert "shop_web" in result.stdout
+    assert "did you mean com.docker.lb.port?" in result.stdout
+    assert "shop_db" not in result.stdout
+    assert "setting access_log: json" in result.stdout
+
+
+def test_nothing_to_read_is_wrong_use() -> None:
+    """And a swarm that does not answer is status 1."""
+    assert command("migrate").returncode == 2
+    result = command("migrate", "--swarm", "--docker-host", "bad://x")
+    assert (result.returncode, "Traceback" in result.stderr) == (1, False)
 
 
 @pytest.mark.parametrize(("name", "content"), [("a.toml", b"x = "), ("a.yml", b"services: ["), ("b.toml", None)])

@@ -21,6 +21,7 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import unquote
 
+from support.allowed import allowed
 from support.engine_http import STREAM, Handler, Server
 from support.engine_secrets import SwarmWithSecrets
 from support.engine_writes import Answer, absent, carried, refused
@@ -40,15 +41,17 @@ class _Fault:
 
 
 class FakeEngine(SwarmWithSecrets):
-    """One manager of a swarm.
+    """One manager of a swarm, behind a proxy that lets through what the documentation says and nothing else.
 
     Attributes:
         asked: Each request's path, without version and query, in order.
+        calls: The same with the method.
         writes_stopped: Set when a write was refused because of ``stop_writes``, or its answer lost.
     """
 
     def __init__(self) -> None:
         self.asked: list[str] = []
+        self.calls: list[tuple[str, str]] = []
         self.writes_stopped = threading.Event()
         self._faults: list[_Fault] = []
         self._sockets: set[socket.socket] = set()
@@ -150,6 +153,9 @@ class FakeEngine(SwarmWithSecrets):
         with self._changed:
             path = _API.sub("", path)
             self.asked.append(path)
+            self.calls.append((method, path))
+            if not allowed(method, path):
+                return *refused(403, f"{method} {path} is not on the list in docs/security.md"), ""
             self._changed.wait_for(lambda: self._hanging is None or not path.startswith(self._hanging))
             fault = next((f for f in self._faults if path.startswith(f.path) and f.method in {"", method}), None)
             if fault:

@@ -19,12 +19,13 @@ from swarm_xds.cli.ask import commands
 from swarm_xds.cli.ask.client import Asked, asking
 from swarm_xds.cli.ask.show import Output, Style
 from swarm_xds.cli.output import Format, failed, tell, write, wrong_use
+from swarm_xds.cli.stacks import SECONDS, first
 from swarm_xds.networks.decision import Decision, Step
 from swarm_xds.networks.manager import NetworkManager
 from swarm_xds.networks.wanted import NetworkPlan, RelaySpec
 from swarm_xds.pipeline import Build, Pipeline
 from swarm_xds.settings import Settings, SettingsError, load
-from swarm_xds.sources import Reading, Source
+from swarm_xds.sources import Reading
 from swarm_xds.sources.docker import EndpointError, EngineError, find_endpoints
 from swarm_xds.swarm import SwarmState
 from swarm_xds.swarm.marks import RELAY_FLEET_LABEL, RELAY_LABEL
@@ -36,8 +37,6 @@ swarm-xds networks
 swarm-xds networks --plan
 
 DOCKER_HOST=tcp://manager:2376 swarm-xds networks --plan --format json"""
-
-_SECONDS = 10.0
 
 
 @asking
@@ -63,7 +62,7 @@ def networks(
     except SettingsError as error:
         wrong_use(str(error))
     except (EndpointError, EngineError, TimeoutError) as error:
-        failed(str(error) or f"no manager answers within {_SECONDS:.0f} s")
+        failed(str(error) or f"no manager answers within {SECONDS:.0f} s")
     made = build.networks or NetworkPlan()
     tell(build.problems)
     if style is not None:
@@ -90,7 +89,7 @@ def networks(
 
 async def _look(settings: Settings) -> tuple[Reading, Build, Decision]:
     """Return the swarm, what is to be served and to stand there, and the steps that this takes."""
-    reading = await _first(make_source(settings))
+    reading = await first(make_source(settings))
     # The certificate to ask readers with is the control plane's, wherever this runs.
     options = None if settings.networks is None else replace(settings.networks, asks=True)
     build = Pipeline(settings.edge, settings.default_fleet, options).build(reading.state, reading.problems)
@@ -123,14 +122,6 @@ def _steps(decision: Decision) -> Table:
         step = delayed.step
         table.add_row(str(step.action), step.name, step.network, step.reason, delayed.reason)
     return table
-
-
-async def _first(source: Source) -> Reading:
-    """Return a source's first reading."""
-    async with asyncio.timeout(_SECONDS):
-        async for reading in source.readings():
-            return reading
-    raise TimeoutError
 
 
 def _table(plan: NetworkPlan, state: SwarmState) -> Table:

@@ -1,6 +1,5 @@
 """``swarm-xds plan``: what a deployment of stack files would change in a running control plane."""
 
-import os
 from pathlib import Path
 from typing import Annotated
 
@@ -10,8 +9,8 @@ from swarm_xds.cli.ask import tables
 from swarm_xds.cli.ask.client import SECONDS, Asked, asking, connect
 from swarm_xds.cli.ask.show import Output, Style, show
 from swarm_xds.cli.output import failed, tell
+from swarm_xds.cli.stacks import StackName, source
 from swarm_xds.debug.v1 import debug_pb2 as pb
-from swarm_xds.sources.compose import ComposeSource
 from swarm_xds.swarm import PublishMode, Service
 
 EXAMPLES = """Examples:
@@ -29,15 +28,16 @@ def plan(
         bool,
         typer.Option("--prune", help="Services that are not in the files go, as with docker stack deploy --prune."),
     ] = False,
+    stack: StackName = "",
     output: Output = Style.TABLE,
 ) -> None:
     """Print which routes, clusters and networks would come (+), change (~) and go (-). Nothing is done.
 
     Exit status 1 if a file cannot be read, or if an error would come.
     """
-    source = ComposeSource(files, os.environ)
-    reading = source.read()
-    if reading is None or source.unread:
+    given = source(files, stack)
+    reading = given.read()
+    if reading is None or given.unread:
         tell(reading.problems if reading else ())
         failed("nothing is planned, since not all files can be read")
     services = reading.state.services

@@ -1,6 +1,5 @@
 """``swarm-xds translate``: stack files to Envoy's resources, offline."""
 
-import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,10 +10,10 @@ from swarm_xds.certs.base import CertificatesReading
 from swarm_xds.certs.directory import CertificateDirectory
 from swarm_xds.certs.values import Certificates
 from swarm_xds.cli.output import Format, failed, plain, redact, tell, write, write_file, wrong_use
+from swarm_xds.cli.stacks import StackName, source
 from swarm_xds.memo import Memo
 from swarm_xds.model import EdgeOptions, Fleet
 from swarm_xds.pipeline import Pipeline
-from swarm_xds.sources.compose import ComposeSource
 from swarm_xds.translate import redacted, static
 from swarm_xds.translate import translate as to_messages
 
@@ -50,6 +49,7 @@ def translate(
     ] = 0,
     http3: Annotated[bool, typer.Option("--http3", help="HTTP/3 on the HTTPS port, over UDP.")] = False,
     admin_port: Annotated[int, typer.Option(min=1, max=65535, help="Admin port, with --static.")] = 9901,
+    stack: StackName = "",
     fleet: Annotated[str, typer.Option(help="Fleet whose resources are printed.")] = "default",
 ) -> None:
     """Translate stack files to Envoy resources, without an engine.
@@ -63,7 +63,7 @@ def translate(
     if print_private_keys and not static_:
         wrong_use("--print-private-keys goes with --static")
     options = EdgeOptions(http_port=http_port, https_port=https_port, https_public_port=https_public_port, http3=http3)
-    reading = ComposeSource(files, os.environ).read()
+    reading = source(files, stack).read()
     if reading is None:
         failed("no file to read")
     certificates = _certificates(certs)

@@ -13,6 +13,9 @@ from swarm_xds.swarm import Service, marks
 #: Name of the route, empty for the unnamed one, and name of the key.
 Place = tuple[str, str]
 _ROUTE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
+#: Docker's own prefix, the prefix below it that is the control plane's of Docker EE, and how long one is that may have
+#: been meant for `lb`.
+_DOCKER, _UCP, _PREFIX = "com.docker.", "ucp", 3
 #: After so many problems, and for longer names, nobody needs a "did you mean", which takes its time.
 _GUESSES, _LONGEST_GUESS = 100, 64
 
@@ -82,7 +85,25 @@ def file(service: Service) -> Filed:
             _file(filed, "", label.removeprefix(marks.XDS), label, value)
         elif hrm.is_hrm(label):
             filed.mesh.append((label, value))
+        elif meant := _meant(label):
+            reason = "there is no such label, and it has no effect"
+            filed.problem(Severity.WARNING, Kind.UNKNOWN_KEY, label, reason, f"did you mean {meant}?", value=value)
     return filed
+
+
+def _meant(label: str) -> str:
+    """Return the label of ours that somebody may have meant by one that is nobody's; empty if there is none.
+
+    The prefix is Docker's, so nobody else has labels there: ``com.docker.network``, ``com.docker.ib.port``,
+    ``com.docker.LB.hosts``.
+    """
+    lower = label.lower()
+    if not lower.startswith(_DOCKER):
+        return ""
+    rest = lower.removeprefix(_DOCKER)
+    first, _, name = rest.partition(".")
+    key = keys.find(name if name and len(first) <= _PREFIX and first != _UCP else rest)
+    return f"{marks.INTERLOCK}{key.name}" if key is not None and key.interlock else ""
 
 
 def withheld(filed: Filed, routes: frozenset[str]) -> set[str]:

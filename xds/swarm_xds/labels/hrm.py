@@ -105,6 +105,9 @@ def _fields(value: str) -> dict[str, str]:
         raise BadValueError(f"longer than {values.MAX_VALUE} characters", "write one route in each label")
     for part in value.split(","):
         key, separator, content = (text.strip() for text in part.partition("="))
+        if key.isascii() and key.isdigit() and "://" in content:
+            cure = f"write external_route={content},internal_port={key}"
+            raise BadValueError("this is how UCP 2.0 had it", shown(cure))
         if not separator or key not in _FIELDS:
             raise BadValueError(f'"{shown(part)}" is no field of it', f"the fields are {', '.join(_FIELDS)}")
         if key in fields:

@@ -13,6 +13,7 @@ class Fate(StrEnum):
     OBSOLETE = "not needed"
     """What it was for does not come up here."""
     NOT_SERVED = "not served"
+    """It cannot be read, or it is known and has no effect yet."""
     UNKNOWN = "unknown"
 
 

@@ -47,7 +47,7 @@ def _different(note: str) -> Rule:
 _EXTENSION = _obsolete("there is no extension: the control plane does its work")
 _PLACEMENT = _different("placement of the service edge in deploy/stack.yml")
 _NGINX = _obsolete("is of NGINX itself")
-_LOGS = Rule(Fate.NOT_SERVED, "access logs are not served yet")
+_LOGS = _different("lines are of JSON, on standard output, and have fixed fields")
 _HITLESS = _obsolete("no proxy ever restarts for a change")
 
 CORE: Mapping[str, Rule] = {
@@ -114,7 +114,8 @@ PROXY: Mapping[str, Rule] = {
     ),
     "SSLProtocols": _different("TLS 1.2 is the lowest; give services that want more the label xds.tls.min_version"),
     "SSLVerify": _different("give services that ask clients for certificates the label xds.tls.client_ca"),
-    **dict.fromkeys(("AccessLogPath", "MainLogFormat", "TraceLogFormat"), _LOGS),
+    "AccessLogPath": Rule(Fate.DIFFERENT, _LOGS.note, "access_log", lambda value: "json" if value != "off" else None),
+    **dict.fromkeys(("MainLogFormat", "TraceLogFormat"), _LOGS),
     "AdminUser": _obsolete("the edge's admin interface stays on its own loopback address"),
     "AdminPass": _obsolete("the edge's admin interface stays on its own loopback address"),
     "MaxConnections": Rule(

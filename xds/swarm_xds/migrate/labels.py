@@ -41,8 +41,7 @@ def _fate(label: str, problems: list[Problem]) -> tuple[Fate, str]:
     if errors:
         first = errors[0]
         note = f"{first.reason}; {first.cure}" if first.cure else first.reason
-        fates = {Kind.NOT_YET_SERVED: Fate.NOT_SERVED, Kind.UNKNOWN_KEY: Fate.UNKNOWN}
-        return fates.get(first.kind, Fate.DIFFERENT), note
+        return Fate.UNKNOWN if first.kind is Kind.UNKNOWN_KEY else Fate.NOT_SERVED, note
     if hrm.is_hrm(label):
         return Fate.TAKEN, "; ".join(each.cure for each in problems if each.kind is Kind.OLD_LABEL)
     key = keys.find(label.removeprefix(marks.INTERLOCK))

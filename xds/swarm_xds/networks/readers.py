@@ -91,7 +91,7 @@ def plan_readers(
     wanted: dict[tuple[str, str], _Wanted] = {}
     for service, intent in intents:
         for route in intent.routes:
-            for label, name in _names(route):
+            for label, name in secret_names(route):
                 for secret in _named(index, service.stack, name):
                     place = (route.fleet or default_fleet, secret.stack or service.stack)
                     reader = wanted.setdefault(place, _Wanted())
@@ -112,7 +112,7 @@ def plan_readers(
     return readers, problems
 
 
-def _names(route: RouteIntent) -> Iterator[tuple[str, str]]:
+def secret_names(route: RouteIntent) -> Iterator[tuple[str, str]]:
     """Yield what a route's labels name, each with a label to blame."""
     tls, backend = route.tls, route.backend
     every = [(tls.label, tls.cert), (tls.label, tls.key), (tls.client_ca_label, tls.client_ca)]

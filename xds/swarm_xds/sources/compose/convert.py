@@ -8,7 +8,7 @@ from typing import Any
 
 from swarm_xds.problem import Kind, Problem, Severity, shown
 from swarm_xds.sources.compose.document import DocumentError, Twice
-from swarm_xds.swarm import Network, PublishedPort, PublishMode, Service, Task
+from swarm_xds.swarm import Network, PublishedPort, PublishMode, Secret, Service, Task
 from swarm_xds.swarm.marks import ROUTED_PREFIXES
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
@@ -29,6 +29,7 @@ class StackFile:
     whole: bool = True
     services: tuple[Service, ...] = ()
     networks: tuple[Network, ...] = ()
+    secrets: tuple[Secret, ...] = ()
     bad: frozenset[str] = frozenset()
     problems: tuple[Problem, ...] = ()
 
@@ -74,12 +75,13 @@ def convert(document: Mapping[str, Any], twice: Iterable[Twice], source: str, na
     """Return what one stack file means.
 
     Raises:
-        DocumentError: ``services`` or ``networks`` is not what it must be, so that the file means nothing.
+        DocumentError: ``services``, ``networks`` or ``secrets`` is not what it must be, so that the file means nothing.
     """
     stack = _Stack(source, name)
     _tell_double_keys(stack, twice)
     declared = _mapping(document.get("networks"), "networks")
     networks = {key: _network(stack, key, each) for key, each in declared.items()}
+    secrets = {key: _secret(stack, key, each) for key, each in _mapping(document.get("secrets"), "secrets").items()}
     services: list[Service] = []
     bad: set[str] = set()
     for key, definition in _mapping(document.get("services"), "services").items():
@@ -95,6 +97,7 @@ def convert(document: Mapping[str, Any], twice: Iterable[Twice], source: str, na
     return StackFile(
         services=tuple(services),
         networks=tuple(networks.values()),
+        secrets=tuple(secrets.values()),
         bad=frozenset(bad),
         problems=tuple(stack.problems),
     )
@@ -114,14 +117,23 @@ def _tell_double_keys(stack: _Stack, twice: Iterable[Twice]) -> None:
 
 
 def _network(stack: _Stack, key: str, definition: object) -> Network:
-    fields = _mapping(definition, f"networks.{key}")
+    name, owner = _named(stack, key, _mapping(definition, f"networks.{key}"))
+    return Network(id=name, name=name, stack=owner)
+
+
+def _secret(stack: _Stack, key: str, definition: object) -> Secret:
+    name, owner = _named(stack, key, _mapping(definition, f"secrets.{key}"))
+    return Secret(id=name, name=name, stack=owner)
+
+
+def _named(stack: _Stack, key: str, fields: Mapping[str, Any]) -> tuple[str, str]:
+    """Return the name that an object of the file has in the swarm, and the stack that it belongs to."""
     external = fields.get("external", "false")
     name = fields.get("name")
     if isinstance(external, Mapping):
         name = external.get("name", name)
     outside = isinstance(external, Mapping) or str(external).lower() in {"true", "yes", "on"}
-    full = str(name) if name else key if outside else stack.full(key)
-    return Network(id=full, name=full, stack="" if outside else stack.name)
+    return str(name) if name else key if outside else stack.full(key), "" if outside else stack.name
 
 
 def _service(stack: _Stack, key: str, fields: Mapping[str, Any], networks: dict[str, Network]) -> Service:
@@ -204,6 +216,8 @@ def _ports(value: object) -> Iterator[PublishedPort]:
         if isinstance(each, Mapping):
             if str(each.get("protocol", "tcp")) == "tcp":
                 published = str(each.get("published") or "0")
+                if not each.get("target"):
+                    raise DocumentError(f"{_written(each)} under ports has no target: the port inside of the container")
                 yield PublishedPort(
                     target=_range(each.get("target"), each)[0],
                     published=_range(published, each)[0],
@@ -211,6 +225,11 @@ def _ports(value: object) -> Iterator[PublishedPort]:
                 )
         else:
             yield from _short_port(_scalar(each, "ports"))
+
+
+def _written(fields: Mapping[str, Any]) -> str:
+    """Return a mapping as a file has it in one line."""
+    return shown("{" + ", ".join(f"{key}: {value}" for key, value in fields.items()) + "}")
 
 
 def _short_port(text: str) -> Iterator[PublishedPort]:

@@ -45,6 +45,9 @@ class _Loader(_Safe):
     """Safe, with no type but text and nothing, and with merge keys."""
 
 
+#: libyaml's words for `replicas:2` with something below it.
+_NO_SPACE = "mapping values are not allowed in this context"
+_SPACES = " (is there a space after each colon, here and in the line before?)"
 _TAG = "tag:yaml.org,2002:"
 _Loader.yaml_implicit_resolvers = {
     first: kept
@@ -142,5 +145,7 @@ def _double_keys(node: yaml.Node, path: tuple[str, ...], seen: set[int]) -> list
 def _one_line(error: yaml.YAMLError) -> str:
     if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
         context = f" {error.context}" if error.context else ""
-        return f"line {error.problem_mark.line + 1}: {error.problem}{context}"
+        # The place is where it cannot go on: what is wrong most often stands before it.
+        hint = _SPACES if error.problem == _NO_SPACE else ""
+        return f"line {error.problem_mark.line + 1}: {error.problem}{context}{hint}"
     return " ".join(str(error).split())

@@ -9,7 +9,7 @@ from swarm_xds.problem import Kind, Problem, Severity, shown
 from swarm_xds.sources.compose.convert import StackFile, convert
 from swarm_xds.sources.compose.document import DocumentError, load
 from swarm_xds.sources.compose.variables import substitute
-from swarm_xds.swarm import Network, Service, SwarmState
+from swarm_xds.swarm import Network, Secret, Service, SwarmState
 
 #: Letters, digits, underscores and hyphens, as the engine wants it.
 STACK_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
@@ -27,14 +27,17 @@ def stack_name(path: Path, document: Mapping[str, object]) -> str:
     return name
 
 
-def read(path: Path, content: bytes, environ: Mapping[str, str]) -> StackFile:
-    """Return what a stack file's content means. Never raises: what is wrong with it are its problems."""
+def read(path: Path, content: bytes, environ: Mapping[str, str], stack: str = "") -> StackFile:
+    """Return what a stack file's content means. Never raises: what is wrong with it are its problems.
+
+    ``stack`` is the name that it is deployed under; empty for the one that ``stack_name`` finds.
+    """
     source = str(path)
     missing: set[str] = set()
     try:
         document, twice = load(content)
         document = substitute(document, environ, missing)
-        file = convert(document, twice, source, stack_name(path, document))
+        file = convert(document, twice, source, stack_name(path, {**document, "name": stack} if stack else document))
     except DocumentError as error:
         return StackFile(whole=False, problems=(bad_file(source, str(error)),))
     unset = tuple(
@@ -65,9 +68,11 @@ def together(files: Iterable[StackFile]) -> tuple[SwarmState, tuple[Problem, ...
     """Return the state that all files make; of two services with one name the first file's holds."""
     services: dict[str, Service] = {}
     networks: dict[str, Network] = {}
+    secrets: dict[str, Secret] = {}
     problems: list[Problem] = []
     for file in files:
         problems += file.problems
+        secrets |= {secret.id: secret for secret in file.secrets}
         networks |= {network.id: network for network in file.networks if network.id not in networks}
         for service in file.services:
             holder = services.setdefault(service.id, service)
@@ -76,6 +81,7 @@ def together(files: Iterable[StackFile]) -> tuple[SwarmState, tuple[Problem, ...
     state = SwarmState(
         services=tuple(service for _, service in sorted(services.items())),
         networks=tuple(network for _, network in sorted(networks.items())),
+        secrets=tuple(secret for _, secret in sorted(secrets.items())),
     )
     return state, tuple(problems)
 

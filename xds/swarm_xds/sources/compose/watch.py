@@ -25,11 +25,12 @@ _RETRY_SECONDS = 1.0
 
 
 class ComposeSource:
-    """Stack files as a source."""
+    """Stack files as a source; ``stack`` is the name that they are deployed under, if it is not in them."""
 
-    def __init__(self, paths: Iterable[Path], environ: Mapping[str, str]) -> None:
+    def __init__(self, paths: Iterable[Path], environ: Mapping[str, str], stack: str = "") -> None:
         self._paths = tuple(paths)
         self._environ = dict(environ)
+        self._stack = stack
         self._contents: dict[Path, bytes | str] = {}
         self._files: dict[Path, StackFile] = {}
         self._broken: set[Path] = set()
@@ -102,7 +103,7 @@ class ComposeSource:
             return False
         self._contents[path] = content
         if isinstance(content, bytes):
-            file = read(path, content, self._environ)
+            file = read(path, content, self._environ, self._stack)
         else:
             file = StackFile(whole=False, problems=(bad_file(str(path), content),))
         (self._broken.discard if file.whole else self._broken.add)(path)
