@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from swarm_xds.cli.main import app
+from swarm_xds.cli.main import application
 
 SHAPES = Path(__file__).with_name("shapes")
 SESSION = {"SESSION_DOMAIN": None}
@@ -17,7 +17,7 @@ SESSION = {"SESSION_DOMAIN": None}
 
 def run(*words: str) -> str:
     """Return what a command prints, and its exit status."""
-    result = CliRunner().invoke(app, words, env=SESSION)
+    result = CliRunner().invoke(application(), words, env=SESSION)
     return f"{result.output}(exit status {result.exit_code})\n"
 
 

@@ -21,7 +21,7 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoRe
 from typer.testing import CliRunner
 
 from support.ports import free_port
-from swarm_xds.cli.main import app
+from swarm_xds.cli.main import application
 from swarm_xds.pki import issue
 from swarm_xds.pki.store import Store
 
@@ -48,7 +48,7 @@ class Place:
 
     def ask(self, *args: str, **environ: str) -> Result:
         """Run a command."""
-        return CliRunner().invoke(app, args, env={"XDG_CONFIG_HOME": str(self.home), **environ})
+        return CliRunner().invoke(application(), args, env={"XDG_CONFIG_HOME": str(self.home), **environ})
 
     def tls(self, member: str) -> list[str]:
         """Return the options of somebody who has a certificate."""

@@ -21,7 +21,7 @@ from typer.testing import CliRunner
 
 from support.certificates import authority, secret_lines
 from support.ports import free_port
-from swarm_xds.cli.main import app
+from swarm_xds.cli.main import application
 from swarm_xds.pki import issue
 from swarm_xds.pki.store import Store
 
@@ -70,7 +70,7 @@ class Served:
 
     def certs(self, *options: str) -> tuple[int, str]:
         """Call the command; return its exit status and what it prints."""
-        result = CliRunner().invoke(app, ["certs", "--address", self.debug, *options])
+        result = CliRunner().invoke(application(), ["certs", "--address", self.debug, *options])
         return result.exit_code, result.stdout
 
 
