@@ -4,7 +4,7 @@ In: a host, the account's key, and where a challenge is put. Out: a certificate 
 It must not know when an order is due.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -65,7 +65,7 @@ class Ordered:
 
 def order(
     host: str,
-    types: Iterable[ChallengeType],
+    types: tuple[ChallengeType, ...],
     options: AcmeOptions,
     *,
     key: ec.EllipticCurvePrivateKey,
@@ -131,7 +131,7 @@ def _log_in(authority: client.ClientV2, options: AcmeOptions, account: str) -> s
         return str(error.location)
 
 
-def _order(authority: client.ClientV2, host: str, types: Iterable[ChallengeType], show: Show) -> bytes:
+def _order(authority: client.ClientV2, host: str, types: tuple[ChallengeType, ...], show: Show) -> bytes:
     key = ec.generate_private_key(ec.SECP256R1())
     names = x509.SubjectAlternativeName([x509.DNSName(host)])
     request = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).add_extension(names, critical=False)
@@ -155,7 +155,7 @@ def _order(authority: client.ClientV2, host: str, types: Iterable[ChallengeType]
 
 
 def _offered(
-    authorization: messages.AuthorizationResource, types: Iterable[ChallengeType]
+    authorization: messages.AuthorizationResource, types: tuple[ChallengeType, ...]
 ) -> tuple[ChallengeType, messages.ChallengeBody]:
     for kind in types:
         for challenge in authorization.body.challenges:
