@@ -37,7 +37,7 @@ def lines(take: Callable[[str], bool]) -> Iterator[None]:
         yield
         return
     reading, writing = os.pipe()
-    with suppress(OSError):  # more than this user may have
+    with suppress(OSError, AttributeError):  # more than this user may have, or no Linux
         fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, _PIPE)
     os.set_blocking(writing, False)
     before, told = sys.stderr, faulthandler.is_enabled()

@@ -77,7 +77,7 @@ class Entry:
 
 @dataclass(slots=True)
 class _Used:
-    """How a certificate, or a bundle, is used, and why it is not what the labels name."""
+    """How a certificate, or a bundle, is used; of a certificate also why it is not what the labels name."""
 
     certificate: Certificate | None = None
     uses: set[Use] = field(default_factory=set)
@@ -148,9 +148,9 @@ def _of_chain(stock: Stock, chain: Chain, used: _Used, stack: str) -> Entry:
 def _of_bundle(stock: Stock, used: _Used, stack: str) -> Iterator[Entry]:
     """Yield each authority of a bundle, or what cannot be read."""
     material = stock.material
-    reason = stock.kept or used.reason or material.reason or material.remark
+    reason = stock.kept or material.reason or material.remark
     if used.uses or stock.origin is Origin.SETTINGS:
-        holding = Holding.HELD if stock.kept or used.reason or material.reason else Holding.SERVED
+        holding = Holding.HELD if stock.kept or material.reason else Holding.SERVED
     else:
         holding = Holding.UNUSABLE if material.reason else Holding.UNUSED
     for certificate in material.trusted or (None,):
