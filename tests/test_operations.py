@@ -77,7 +77,7 @@ def test_whoever_is_refused_is_logged_once_and_counted_each_time() -> None:
     place = operations()
     with capture_logs() as logs:
         for number in range(3):
-            place._refuse(Stranger(names=("spiffe://x",), method="/a/B", address=f"ipv4:10.0.0.1:{number}"))
+            place._refuse(Stranger(names=("spiffe://x",), method=f"/a/{number}", address=f"ipv4:10.0.0.1:{number}"))
     assert [(each["event"], each["log_level"], each["certificate"]) for each in logs] == [
         ("debug.refused", level, "spiffe://x") for level in ("warning", "debug", "debug")
     ]

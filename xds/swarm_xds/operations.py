@@ -98,10 +98,10 @@ class Operations:
             await self._metrics.stop()
 
     def _refuse(self, stranger: Stranger) -> None:
-        """Count, and log unless somebody of this name was the last one, who may ask without an end."""
+        """Count, and warn once of each name: somebody may ask without an end."""
         self._strangers += 1
         names = ", ".join(stranger.names)
-        log = _log.debug if self._refusals.again((names,), stranger.method) else _log.warning
+        log = _log.debug if self._refusals.again(stranger.names, "") else _log.warning
         log("debug.refused", certificate=names, method=stranger.method, address=stranger.address)
 
     def _reading_age(self) -> float | None:

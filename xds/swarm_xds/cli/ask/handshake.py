@@ -65,7 +65,9 @@ def _encrypted(target: Target, server_name: str, connection: socket.socket) -> s
             # With TLS 1.3 a server judges the client's certificate after the client's handshake, and gRPC's then ends
             # the connection without the alert that would say why.
             taken = bool(secured.recv(1))
-        except ssl.SSLError:
+        except TimeoutError:
+            taken = True
+        except OSError:  # ssl.SSLError is one
             taken = False
     return _SILENT if taken else _refused(target)
 
