@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from support.xds_client import Recorder
+from support.xds_client import Client, Recorder
 from swarm_xds.server import Limits, Publisher, XdsServer
 
 
@@ -27,3 +27,22 @@ async def running() -> AsyncIterator[Running]:
     port = await server.start()
     yield Running(publisher, recorder, server, port)
     await server.stop(0.2)
+
+
+@pytest.fixture(params=["sotw", "delta"])
+def variant(request: pytest.FixtureRequest) -> str:
+    """The form of the protocol."""
+    return str(request.param)
+
+
+@pytest.fixture(params=[True, False], ids=["aggregated", "single"])
+def aggregated(request: pytest.FixtureRequest) -> bool:
+    """Whether the aggregated service is used, or the type's own."""
+    return bool(request.param)
+
+
+@pytest.fixture
+async def client(running: Running, variant: str, aggregated: bool) -> AsyncIterator[Client]:  # a fixture
+    """A client of each kind."""
+    async with Client(running.port, variant=variant, aggregated=aggregated) as client:
+        yield client

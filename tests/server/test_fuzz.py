@@ -16,7 +16,7 @@ from swarm_xds.server import Limits, Publisher
 from swarm_xds.server.sequence import merge
 from swarm_xds.server.stream import RefusedError, Setting, Stream
 from swarm_xds.server.wire import Encoder, Request, Variant, delta_request, sotw_request
-from swarm_xds.snapshot import ADS_ORDER
+from swarm_xds.snapshot import ADS_ORDER, CLUSTER, Resource
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "100"))
 LIMITS = Limits(additions=0, removals=0, names_per_stream=20, name_length=50, types_per_stream=3)
@@ -25,7 +25,7 @@ WORLDS = [
         snapshot(
             clusters=[cluster("a", connect_timeout=number), *([cluster("b")] if number % 2 else [])],
             endpoints=[endpoints("a", number), *([endpoints("b", 1)] if number % 2 else [])],
-            listeners=[listener("edge", number, "table")],
+            listeners=[Resource.of("edge", listener("edge", number, "table").value, 60)],
             routes=[routes("table", {"/": "ab"[number % 2]})],
         )
     )
@@ -39,6 +39,8 @@ REQUESTS = st.builds(
     type_url=st.sampled_from([*ADS_ORDER, "", "type.example/Other"]) | st.text(max_size=8),
     node=st.text(max_size=5),
     fleet=st.sampled_from(["", "other"]),
+    takes_ttl=st.booleans(),
+    version=st.sampled_from(["", "v", *(world.of("").of(CLUSTER).version for world in WORLDS)]),
     nonce=st.sampled_from(["", "t-0-1", "t-0-2", "t-1-1", "t-1-2", "t-2-1", "stale"]),
     error=st.none() | st.text(max_size=5),
     names=NAMES.map(tuple),
@@ -55,6 +57,7 @@ class Wire:
         self.address = "test"
         self.certified = False
         self.fleet = None
+        self.expires = None
         self.written = 0
         self._steps = iter(steps)
         self._publisher = publisher

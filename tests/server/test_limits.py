@@ -46,12 +46,6 @@ async def limited(**limits: float) -> AsyncIterator[Limited]:
         await server.stop(0.2)
 
 
-@pytest.fixture(params=["sotw", "delta"])
-def variant(request: pytest.FixtureRequest) -> str:
-    """The form of the protocol."""
-    return str(request.param)
-
-
 @pytest.mark.parametrize("limit", ["streams", "streams_per_client"])
 async def test_streams_are_counted_and_given_back(variant: str, limit: str) -> None:
     """One too many is refused; when one ends there is room for another."""

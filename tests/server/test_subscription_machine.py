@@ -154,7 +154,7 @@ class DeltaMachine(RuleBasedStateMachine):
         while self.unanswered:
             self.answer(None)
         self.subscription.heartbeat(self.server, self.now)
-        self.now += LIFETIME
+        self.now += LIFETIME / 2
         beat = self.subscription.heartbeat(self.server, self.now)
         kept = {each.name for each in beat.resources} if beat else set()
         assert kept | self.rejected >= self.has.keys()

@@ -9,12 +9,13 @@ from typing import Any, Self
 
 import grpc
 from envoy.config.cluster.v3 import cluster_pb2
-from envoy.config.core.v3 import address_pb2, config_source_pb2
+from envoy.config.core.v3 import address_pb2, base_pb2, config_source_pb2
 from envoy.config.endpoint.v3 import endpoint_components_pb2, endpoint_pb2
 from envoy.config.listener.v3 import api_listener_pb2, listener_components_pb2, listener_pb2
 from envoy.config.route.v3 import route_components_pb2, route_pb2
 from envoy.extensions.filters.http.router.v3 import router_pb2
 from envoy.extensions.filters.network.http_connection_manager.v3 import http_connection_manager_pb2 as hcm_pb2
+from envoy.extensions.transport_sockets.tls.v3 import secret_pb2
 from envoy.service.discovery.v3 import discovery_pb2
 from google.protobuf import any_pb2, duration_pb2
 from google.protobuf.message import Message
@@ -99,6 +100,12 @@ def listener(name: str, port: int, route: str) -> Resource:
     return resource(name, message)
 
 
+def secret(name: str, content: str) -> Resource:
+    """Make a secret that is none."""
+    value = base_pb2.DataSource(inline_string=content)
+    return resource(name, secret_pb2.Secret(name=name, generic_secret=secret_pb2.GenericSecret(secret=value)))
+
+
 def api_listener(name: str, route: str) -> Resource:
     """Make a listener for a client that is its own proxy, as gRPC is."""
     return resource(
@@ -130,6 +137,21 @@ def snapshot(**types: Iterable[Resource]) -> Snapshot:
 def snapshots(every: Snapshot, **fleets: Snapshot) -> Snapshots:
     """Give ``every`` to each fleet that is not among ``fleets``."""
     return Snapshots(fleets=fleets, empty=every, default="")
+
+
+#: Makes a resource of a type by name, with content that differs by number.
+KINDS: Mapping[str, Callable[[str, int], Resource]] = {
+    CLUSTER: lambda name, number: cluster(name, connect_timeout=number),
+    ENDPOINT: endpoints,
+    LISTENER: lambda name, number: listener(name, number, "table"),
+    ROUTE: lambda name, number: routes(name, {"/": f"c{number}"}),
+    SECRET: lambda name, number: secret(name, str(number)),
+}
+
+
+def only(type_url: str, **numbers: int) -> Snapshot:
+    """Make a snapshot of one type: resources by name, with content that differs by number."""
+    return Snapshot({type_url: Resources(KINDS[type_url](name, number) for name, number in numbers.items())})
 
 
 @dataclass(slots=True)
@@ -396,5 +418,6 @@ def _name(type_url: str, value: bytes) -> str:
         CLUSTER: cluster_pb2.Cluster,
         LISTENER: listener_pb2.Listener,
         ROUTE: route_pb2.RouteConfiguration,
+        SECRET: secret_pb2.Secret,
     }
     return str(kinds[type_url].FromString(value).name)

@@ -200,14 +200,19 @@ class DeltaSubscription:
         """Return what has the client keep what it has for another lifetime, if that is due; ``None`` if not.
 
         What is on its way starts a lifetime of its own when the client takes it, and what the client rejects leaves it
-        with what it had. Answers to heartbeats say nothing and are taken as stale.
+        with what it had. After a standstill everything is sent anew, since the client may have dropped it. Answers to
+        heartbeats say nothing and are taken as stale.
 
         Args:
             resources: All resources of the type that the client may have now, and was sent.
             now: Seconds on any clock that does not jump.
         """
+        late = self.pulse.late(resources.ttl, now)
         if not self.pulse.due(resources.ttl if self._takes_ttl else 0, now):
             return None
+        if late:
+            self.force(resource.name for resource in resources.values() if resource.ttl)
+            return self.next_response(resources)
         alive = tuple(
             replace(resource, version=version)
             for resource in resources.values()

@@ -186,6 +186,10 @@ class Pulse:
         """Have the next one at once: nobody knows how much of a lifetime is left."""
         self.at = -math.inf
 
+    def late(self, ttl: int, now: float) -> bool:
+        """Say whether it is so long since the last one that a lifetime may have ended."""
+        return self.at is not None and not math.isinf(self.at) and now - self.at >= ttl * 2 / 3
+
     def due(self, ttl: int, now: float) -> bool:
         """Say whether one is due, and take it as given; the first is so after a third of the lifetime.
 
