@@ -75,10 +75,10 @@ def _listener(fleet: str, message: listener_pb2.Listener) -> tuple[Broken, ...]:
 
 def _of_chain(message: listener_pb2.Listener, found: Broken) -> Broken:
     match = _CHAIN.fullmatch(found.violation.path)
-    if match is None:
+    name = message.filter_chains[int(match[1])].name if match is not None else ""
+    if match is None or not name:
         return found
-    violation = replace(found.violation, path=match[2])
-    return replace(found, part=message.filter_chains[int(match[1])].name, violation=violation)
+    return replace(found, part=name, violation=replace(found.violation, path=match[2]))
 
 
 def _host(fleet: str, table: str, message: route_components_pb2.VirtualHost) -> tuple[Broken, ...]:
