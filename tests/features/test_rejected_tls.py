@@ -21,6 +21,7 @@ from support.tls_world import TlsWorld, tls_world, write
 from swarm_xds.memo import Memo
 from swarm_xds.model import EdgeOptions, Fleet
 from swarm_xds.problem import Kind, Problem
+from swarm_xds.snapshot import SECRET
 from swarm_xds.translate import FleetMessages, translate
 
 pytestmark = pytest.mark.envoy
@@ -86,6 +87,14 @@ def problems(place: TlsWorld) -> list[Problem]:
     return [each for each in place.published[-1].build.problems if each.kind is Kind.REJECTED]
 
 
+async def until_told(place: TlsWorld) -> None:
+    """Wait until a rejection is told of, and what follows from it answered."""
+    async with asyncio.timeout(10):
+        while not problems(place):
+            await asyncio.sleep(0.005)
+    await place.app.publisher.answered()
+
+
 async def answered(place: TlsWorld, host: str) -> None:
     """Wait until a host answers over TLS, with its own certificate."""
     client = place.client()
@@ -138,3 +147,51 @@ async def test_a_host_that_envoy_rejects_goes_back_alone(
             await answered(place, MENDED)
             await place.app.publisher.answered()
             assert problems(place) == []
+
+
+@pytest.mark.parametrize("incremental", [True, False], ids=["delta", "sotw"])
+async def test_a_certificate_that_envoy_rejects_when_it_is_rotated_stays_what_it_was(
+    envoy_binary: Path, tmp_path: Path, incremental: bool
+) -> None:
+    """No label has changed, so no service goes back; one that is mended is served at once."""
+    rotated = []
+
+    def spoil(message: secret_pb2.Secret) -> None:
+        if rotated:
+            spoil_secret(message)
+
+    certs = {f"{host}.pem": CA.issue(host).pair for host in (SPOILT, OTHER)}
+    with Task("app", tmp_path) as task:
+        async with tls_world(
+            envoy_binary,
+            tmp_path,
+            CA,
+            stack(task, s0=SPOILT, s1=OTHER),
+            certs,
+            incremental=incremental,
+            translator=spoiling("secrets", spoil),
+        ) as place:
+            await answered(place, SPOILT)
+            before = place.published[-1].build.snapshots.of("").of(SECRET)
+            rotated.append(SPOILT)
+            fresh = CA.issue(OTHER).pair
+            await place.change(lambda: write(place.certs / f"{SPOILT}.pem", CA.issue(SPOILT).pair))
+            await until_told(place)
+            await place.change(lambda: write(place.certs / f"{OTHER}.pem", fresh))
+            after = place.published[-1].build.snapshots.of("").of(SECRET)
+            assert after[f"certificate/{SPOILT}"] == before[f"certificate/{SPOILT}"]
+            assert after[f"certificate/{OTHER}"] != before[f"certificate/{OTHER}"]
+            (problem,) = problems(place)
+            assert (problem.service, problem.label, problem.value) == (
+                "stack_s0",
+                "xds.ssl_cert",
+                f"{SPOILT}.pem",
+            )
+            assert problem.reason.endswith("; what was accepted before it is still served")
+            for host in (SPOILT, OTHER):
+                await answered(place, host)
+            rotated.clear()
+            await place.change(lambda: write(place.certs / f"{SPOILT}.pem", CA.issue(SPOILT).pair))
+            assert problems(place) == []
+            mended = place.published[-1].build.snapshots.of("").of(SECRET)
+            assert mended[f"certificate/{SPOILT}"] != before[f"certificate/{SPOILT}"]

@@ -248,8 +248,9 @@ class App:
             problems = (*swarm.problems, *certificates.problems)
             build = self._pipeline.build(state, problems, certificates.certificates)
             if not self._quarantine.broken(build.broken, build.model):
+                snapshots = self._quarantine.amended(build.snapshots)
                 told = ordered((*build.problems, *self._quarantine.problems()))
-                return state, replace(build, problems=told)
+                return state, replace(build, snapshots=snapshots, problems=told)
 
     def _judged(self) -> None:
         """Build the last readings anew, without what was found to be rejected."""

@@ -16,9 +16,9 @@ from dataclasses import dataclass, field, replace
 
 from swarm_xds.model import Fleet, RoutingModel
 from swarm_xds.problem import Problem, ordered
-from swarm_xds.quarantine.tell import Conviction, by_rule, convicted, unexplained
+from swarm_xds.quarantine.tell import Conviction, Refused, by_rule, convicted, refused, unexplained
 from swarm_xds.quarantine.trace import Rejection, blamed, named, sources
-from swarm_xds.snapshot import ENDPOINT, LISTENER, ROUTE, Broken, Snapshots
+from swarm_xds.snapshot import ENDPOINT, LISTENER, ROUTE, SECRET, Broken, Resource, Resources, Snapshot, Snapshots
 from swarm_xds.swarm import Service, SwarmState
 from swarm_xds.translate.names import HTTP, HTTP3, HTTPS
 
@@ -76,6 +76,9 @@ class Quarantine:
         self._tables: OrderedDict[tuple[str, str], Fleet] = OrderedDict()
         #: By fleet, node and type: rejections that no service explains, with those that were tried in vain.
         self._unexplained: OrderedDict[tuple[str, str, str], tuple[Rejection, Mapping[str, Service]]] = OrderedDict()
+        #: By fleet and name: secrets that an Envoy accepted, and those that are served in their place.
+        self._secrets: dict[tuple[str, str], Resource] = {}
+        self._refused: dict[tuple[str, str], Refused] = {}
         #: Rules that are broken by nobody in particular.
         self._unblamed: tuple[Rejection, ...] = ()
         #: Fleets of which an Envoy accepted all that was built: who was not in that is served nowhere.
@@ -123,6 +126,22 @@ class Quarantine:
             if form is not None and form != service:
                 return form
         return None
+
+    def amended(self, snapshots: Snapshots) -> Snapshots:
+        """Return what is to be published of a build: secrets that were rejected as they were accepted last.
+
+        What is in them may change while no service does.
+        """
+        fleets = dict(snapshots.fleets)
+        for (fleet, name), each in list(self._refused.items()):
+            secrets = snapshots.of(fleet).of(SECRET)
+            if name not in secrets or secrets[name].version != each.version:
+                del self._refused[fleet, name]
+                continue
+            others = (other for other in fleets[fleet].of(SECRET).values() if other.name != name)
+            resources = fleets[fleet].resources
+            fleets[fleet] = Snapshot({**resources, SECRET: Resources((*others, each.instead))})
+        return replace(snapshots, fleets=fleets) if self._refused else snapshots
 
     def built(self, state: SwarmState, model: RoutingModel, snapshots: Snapshots) -> None:
         """Take note of what is published now, built from what ``apply`` returned."""
@@ -195,10 +214,22 @@ class Quarantine:
             return False
         # What another Envoy serves as it is cannot be held back for the sake of this one.
         unproven = {name for name in found if self._accepted.get(name) != built.services[name]}
+        if rejection.type_url == SECRET and not unproven and self._refuse(rejection, fleet, found):
+            return True
         if len(found) == 1 and unproven:
             self._convict(unproven.pop(), rejection)
             return True
         return self._try(rejection, found, self._chosen(unproven, found, rejection, fleet), aside)
+
+    def _refuse(self, rejection: Rejection, fleet: Fleet, found: set[str]) -> bool:
+        """Go back to what a secret held before, if that is known; return whether it is."""
+        (suspect, *others) = rejection.suspects
+        instead = self._secrets.get((fleet.name, suspect.name))
+        if others or not found or instead is None or instead.version == suspect.version:
+            return False
+        services = tuple(self._read[name] for name in sorted(found))
+        self._refused[fleet.name, suspect.name] = Refused(rejection, suspect.version, instead, services)
+        return True
 
     def _found(self, built: _Built, fleet: Fleet, rejection: Rejection) -> set[str]:
         """Return the services that the suspects come from, one of which is to blame."""
@@ -280,6 +311,10 @@ class Quarantine:
             self._known.add(model.name)
             for name in _services(model) & built.services.keys():
                 self._accepted[name] = built.services[name]
+        if serves and SECRET not in rejected:
+            secrets = built.snapshots.of(fleet).of(SECRET)
+            elsewhere = {key: each for key, each in self._secrets.items() if key[0] != model.name}
+            self._secrets = elsewhere | {(model.name, name): each for name, each in secrets.items()}
         trial = self._trial
         if trial is None or trial.rejection.fleet != fleet or trial.node not in (node, None):
             return bool(mended)
@@ -304,7 +339,8 @@ class Quarantine:
         """Return a problem for each service that is held back, and for each rejection that no service explains."""
         held = (convicted(conviction) for conviction in self._convicted.values())
         others = (*self._unblamed, *(rejection for rejection, _ in self._unexplained.values()))
-        return ordered((*held, *(unexplained(rejection) for rejection in others)))
+        secrets = (problem for each in self._refused.values() for problem in refused(each))
+        return ordered((*held, *secrets, *(unexplained(rejection) for rejection in others)))
 
     @staticmethod
     def _fleet(built: _Built, name: str) -> Fleet:

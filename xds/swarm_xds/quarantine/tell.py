@@ -1,10 +1,11 @@
 """What is told of services that are held back, and of rejections that no service explains. Pure."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from swarm_xds.problem import Kind, Problem, Severity, shown
 from swarm_xds.quarantine.trace import Rejection
-from swarm_xds.snapshot import SECRET, Broken
+from swarm_xds.snapshot import SECRET, Broken, Resource
 from swarm_xds.swarm import Service
 
 #: Shortest value of a label that is looked for in Envoy's words.
@@ -29,6 +30,39 @@ class Conviction:
     instead: Service | None
     whole: bool
     rejection: Rejection
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A secret that is not served as it is.
+
+    Attributes:
+        version: The one that was rejected.
+        instead: What is served.
+        services: Whose it is.
+    """
+
+    rejection: Rejection
+    version: str
+    instead: Resource
+    services: tuple[Service, ...]
+
+
+def refused(secret: Refused) -> Iterator[Problem]:
+    """Yield what is told to each service of a secret."""
+    rejection = secret.rejection
+    for service in secret.services:
+        label, value = _label(service, None, rejection)
+        yield Problem(
+            severity=Severity.ERROR,
+            kind=Kind.REJECTED,
+            service=service.name,
+            label=label,
+            value=shown(value),
+            reason=f"{_who(rejection)}: {_words(rejection)}; what was accepted before it is still served",
+            cure="put another certificate in its place",
+            source=service.source,
+        )
 
 
 def convicted(conviction: Conviction) -> Problem:

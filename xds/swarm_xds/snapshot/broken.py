@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from operator import attrgetter
 
 from envoy.config.listener.v3 import listener_pb2
 from envoy.config.route.v3 import route_components_pb2, route_pb2
@@ -54,19 +55,18 @@ def broken(messages: FleetMessages, memo: Memo) -> tuple[Broken, ...]:
     )
     found: list[Broken] = []
     for slot, each, look in looks:
-        named = ((_name(message), message) for message in each)
+        name = attrgetter("cluster_name" if slot == "endpoints" else "name")
+        named = ((name(message), message) for message in each)
         for judged in memo.each(("broken", slot, fleet), None, named, look, identical=True):
             found += judged
     return tuple(found)
 
 
-def _name(message: Message) -> str:
-    return str(getattr(message, "cluster_name" if hasattr(message, "cluster_name") else "name"))
-
-
 def _whole(fleet: str, type_url: str, message: Message) -> tuple[Broken, ...]:
-    name = _name(message)
-    return tuple(Broken(fleet=fleet, type_url=type_url, name=name, violation=each) for each in violations(message))
+    name = attrgetter("cluster_name" if type_url == ENDPOINT else "name")
+    return tuple(
+        Broken(fleet=fleet, type_url=type_url, name=name(message), violation=each) for each in violations(message)
+    )
 
 
 def _listener(fleet: str, message: listener_pb2.Listener) -> tuple[Broken, ...]:
@@ -75,10 +75,10 @@ def _listener(fleet: str, message: listener_pb2.Listener) -> tuple[Broken, ...]:
 
 def _of_chain(message: listener_pb2.Listener, found: Broken) -> Broken:
     match = _CHAIN.fullmatch(found.violation.path)
-    if match is None:
+    name = message.filter_chains[int(match[1])].name if match is not None else ""
+    if match is None or not name:
         return found
-    violation = replace(found.violation, path=match[2])
-    return replace(found, part=message.filter_chains[int(match[1])].name, violation=violation)
+    return replace(found, part=name, violation=replace(found.violation, path=match[2]))
 
 
 def _host(fleet: str, table: str, message: route_components_pb2.VirtualHost) -> tuple[Broken, ...]:

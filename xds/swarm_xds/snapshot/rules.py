@@ -8,9 +8,9 @@ packed into an ``Any`` is looked into too, as Envoy does when it comes to use it
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
 from operator import ge, gt, le, lt
 from typing import Any
 
@@ -40,7 +40,7 @@ class Violation:
 
 
 Test = Callable[[Any], bool]
-Check = Callable[[Any], Iterator[Violation]]
+Check = Callable[[Any], Sequence[Violation]]
 
 #: Packed messages whose verdict is remembered; none has a private key in it.
 _REMEMBERED = 4096
@@ -50,8 +50,8 @@ _WRAPPERS = frozenset(
     f"google.protobuf.{kind}Value"
     for kind in ("Double", "Float", "Int64", "UInt64", "Int32", "UInt32", "Bool", "String", "Bytes")
 )
-#: Bounds and how a value within them stands to them.
-_BOUNDS = {"gt": gt, "gte": ge, "lt": lt, "lte": le}
+#: Bounds and how they stand to a value within them.
+_BOUNDS: Mapping[str, Callable[[Any, Any], bool]] = {"gt": lt, "gte": le, "lt": gt, "lte": ge}
 _KNOWN_REGEX = validate_pb2.KnownRegex
 #: As validate.proto defines them; the last is for either kind where a rule is not strict.
 _HEADERS = {
@@ -80,21 +80,29 @@ _TESTS: Mapping[str, Callable[[Any], Test]] = {
 }
 
 
-def violations(message: Message, *, without: frozenset[str] = frozenset()) -> Iterator[Violation]:
-    """Yield each rule that a message breaks; fields in ``without`` are not looked at."""
+def violations(message: Message, *, without: frozenset[str] = frozenset()) -> list[Violation]:
+    """Return each rule that a message breaks; fields in ``without`` are not looked at."""
     checks = _checks(message.DESCRIPTOR)
-    given = set()
-    for field, value in message.ListFields():
-        given.add(field.number)
+    found: list[Violation] = []
+    fields = message.ListFields()
+    for field, value in fields:
         check = checks.fields.get(field.number)
-        if check is not None and field.name not in without:
-            yield from check(value)
-    for number, violation in checks.wanting.items():
-        if number not in given and violation.path not in without:
-            yield violation
-    for choice in checks.choices:
-        if message.WhichOneof(choice) is None:
-            yield Violation(choice, "required")
+        if check is not None and field.name not in without and (bad := check(value)):
+            found += _named(field, bad)
+    if checks.wanting:
+        given = {field.number for field, _ in fields}
+        wanting = (each for number, each in checks.wanting.items() if number not in given)
+        found += [each for each in wanting if each.path not in without]
+    found += [Violation(choice, "required") for choice in checks.choices if message.WhichOneof(choice) is None]
+    return found
+
+
+def _named(field: FieldDescriptor, found: Iterable[Violation]) -> Iterator[Violation]:
+    """Yield what was found in a field as its message sees it."""
+    hidden = field.GetOptions().Extensions[sensitive_pb2.sensitive]
+    for each in found:
+        violation = replace(each, path=f"{field.name}{each.path}")
+        yield replace(violation, value="[redacted]") if hidden else violation
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +149,7 @@ def _lack(field: FieldDescriptor, check: Check | None) -> Violation | None:
         return None
     if field.is_repeated or not field.has_presence:
         empty: Any = () if field.is_repeated else field.default_value
-        return next(check(empty), None) if check is not None else None
+        return next(_named(field, check(empty)), None) if check is not None else None
     required = field.GetOptions().Extensions[validate_pb2.rules].message.required or (
         kind in ("duration", "any") and rules.required
     )
@@ -163,20 +171,9 @@ def _of_kind(rules: Any) -> tuple[str, Any]:
 def _field(field: FieldDescriptor) -> Check | None:
     """Return how a field that is there is looked at; None if nothing is to be found in it."""
     kind, rules = _rules(field)
-    name, hidden = field.name, field.GetOptions().Extensions[sensitive_pb2.sensitive]
     if field.is_repeated:
-        check = _map(field, kind, rules) if _is_map(field) else _list(field, kind, rules)
-    else:
-        check = _value(field, kind, rules)
-    if check is None:
-        return None
-
-    def named(value: Any) -> Iterator[Violation]:
-        for each in check(value):
-            found = replace(each, path=f"{name}{each.path}")
-            yield replace(found, value="[redacted]") if hidden else found
-
-    return named
+        return _map(field, kind, rules) if _is_map(field) else _list(field, kind, rules)
+    return _value(field, kind, rules)
 
 
 def _is_map(field: FieldDescriptor) -> bool:
@@ -190,11 +187,13 @@ def _list(field: FieldDescriptor, kind: str, rules: Any) -> Check | None:
     if not whole and check is None:
         return None
 
-    def each(values: Any) -> Iterator[Violation]:
-        yield from (Violation("", rule, f"{len(values)} of them") for rule, test in whole if not test(values))
+    def each(values: Any) -> list[Violation]:
+        found = [Violation("", rule, f"{len(values)} of them") for rule, test in whole if not test(values)]
         if check is not None:
             for index, value in enumerate(values):
-                yield from (replace(found, path=f"[{index}]{found.path}") for found in check(value))
+                if bad := check(value):
+                    found += [replace(one, path=f"[{index}]{one.path}") for one in bad]
+        return found
 
     return each
 
@@ -210,12 +209,12 @@ def _map(field: FieldDescriptor, kind: str, rules: Any) -> Check | None:
     if not whole and keys is None and values is None:
         return None
 
-    def each(pairs: Any) -> Iterator[Violation]:
-        yield from (Violation("", rule, f"{len(pairs)} of them") for rule, test in whole if not test(pairs))
+    def each(pairs: Any) -> list[Violation]:
+        found = [Violation("", rule, f"{len(pairs)} of them") for rule, test in whole if not test(pairs)]
         for key in sorted(pairs):
-            for check, value in ((keys, key), (values, pairs[key] if values is not None else None)):
-                if check is not None:
-                    yield from (replace(found, path=f"[{shown(str(key))}]{found.path}") for found in check(value))
+            bad = [*(keys(key) if keys is not None else ()), *(values(pairs[key]) if values is not None else ())]
+            found += [replace(one, path=f"[{shown(str(key))}]{one.path}") for one in bad]
+        return found
 
     return each
 
@@ -236,16 +235,24 @@ def _value(field: FieldDescriptor, kind: str, rules: Any) -> Check | None:
         return _packed(_tests(kind, rules) if kind == "any" else ())
     if not _can_be_bad(message):
         return None
-    return lambda value: (replace(each, path=f".{each.path}") for each in violations(value))
+    return _inner
+
+
+def _inner(value: Message) -> list[Violation]:
+    return [replace(each, path=f".{each.path}") for each in violations(value)]
 
 
 def _plain(message: Descriptor | None, tests: list[tuple[str, Test]], *, may_be_empty: bool) -> Check:
-    def check(given: Any) -> Iterator[Violation]:
+    def check(given: Any) -> Sequence[Violation]:
         value = given
         if message is not None:
             value = _number(given) if message.full_name == _DURATION else given.value
-        if value or not may_be_empty:
-            yield from (Violation("", rule, _text(given, value)) for rule, test in tests if not test(value))
+        if may_be_empty and not value:
+            return ()
+        for _, test in tests:
+            if not test(value):
+                return [Violation("", rule, _text(given, value)) for rule, test in tests if not test(value)]
+        return ()
 
     return check
 
@@ -257,9 +264,9 @@ def _text(given: Any, value: Any) -> str:
 
 
 def _packed(tests: tuple[tuple[str, Test], ...]) -> Check:
-    def check(value: any_pb2.Any) -> Iterator[Violation]:
-        yield from (Violation(".type_url", rule, value.type_url) for rule, test in tests if not test(value.type_url))
-        yield from _inside(value.TypeName(), value.value)
+    def check(value: any_pb2.Any) -> Sequence[Violation]:
+        found = [Violation(".type_url", rule, value.type_url) for rule, test in tests if not test(value.type_url)]
+        return found or _inside(value.TypeName(), value.value)
 
     return check
 
@@ -270,7 +277,7 @@ def _inside(name: str, value: bytes) -> tuple[Violation, ...]:
     kind = _class(name)
     if kind is None:
         return ()
-    return tuple(replace(each, path=f".{each.path}") for each in violations(kind.FromString(value)))
+    return tuple(_inner(kind.FromString(value)))
 
 
 @cache
@@ -326,10 +333,15 @@ def _matching(pattern: re.Pattern[str]) -> Test:
 
 
 def _within(bounds: Mapping[str, Any]) -> Test:
+    tests = [partial(_BOUNDS[name], limit) for name, limit in bounds.items()]
+    if len(tests) == 1:
+        return tests[0]
+    one, other = tests
     lower, upper = bounds.get("gt", bounds.get("gte")), bounds.get("lt", bounds.get("lte"))
-    # Bounds the wrong way round leave out what is between them.
-    join = any if lower is not None and upper is not None and lower > upper else all
-    return lambda value: join(_BOUNDS[name](value, limit) for name, limit in bounds.items())
+    if lower > upper:
+        # Bounds the wrong way round leave out what is between them.
+        return lambda value: one(value) or other(value)
+    return lambda value: one(value) and other(value)
 
 
 def _number(given: Any) -> Any:
