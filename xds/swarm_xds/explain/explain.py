@@ -38,7 +38,8 @@ def explain(question: Question, facts: Facts) -> Explanation:
     secure = question.scheme == "https"
     hosts = [(scheme, host) for scheme, host in fleet.served if (scheme != "http") is secure]
     host = find_host(question.host, (host for _, host in hosts))
-    if host is None and secure:
+    refused = [each.virtual_host for each in fleet.secure_hosts if each.tls.certificate is None]
+    if secure and (host is None or host in refused):
         return _without_certificate(question, facts, fleet, before)
     if host is None:
         return _unknown(question, facts, [*before, *missing_host(question, facts)])
@@ -56,27 +57,38 @@ def explain(question: Question, facts: Facts) -> Explanation:
         answer = f"308 to https://{question.host}{question.path}"
         if isinstance(route.action, RedirectTo):
             answer = f"302 to {_target(question, route, route.action)}"
-        ending = _ending(facts, fleet, host, (), Outcome.REDIRECTED)
+        ending = _ending(question, facts, host, (), Outcome.REDIRECTED)
         return _concluded(replace(ending, answer=answer, steps=(*steps, *ending.steps), service=route.services[0]))
     return _forwarded(question, facts, _Found(fleet, host, route, route.action), steps)
 
 
 def _without_certificate(question: Question, facts: Facts, fleet: Fleet, before: list[Step]) -> Explanation:
     """Return why a host is not served over TLS: nobody has a certificate for it, or nobody claims it at all."""
-    plain = find_host(question.host, fleet.virtual_hosts)
-    if plain is None:
+    claimed = find_host(question.host, (host for _, host in fleet.served))
+    if claimed is None:
         return _unknown(question, facts, [*before, *missing_host(question, facts)])
-    services = sorted({service for route in plain.routes for service in route.services})
-    steps = [
-        _problem_step(problem, Subject.LABEL if problem.label else Subject.SERVICE)
+    services = sorted({service for route in claimed.routes for service in route.services})
+    problems = [
+        problem
         for problem in facts.build.problems
         if problem.service in services and problem.severity > Severity.INFO and problem.kind not in _OF_NETWORKS
     ]
-    step = broken(
-        Subject.HOST,
-        f"{plain.host} has no certificate that can be served, so that TLS for it is refused",
-        "name one in the label ssl_cert, or put one for it into the directory of certificates",
-    )
+    # What keeps a certificate away is the cause; without such a problem nobody has asked for one.
+    withheld = [each for each in facts.build.problems if each.kind is Kind.KEYS_WITHHELD]
+    cause = next((each for each in (*withheld, *problems) if each.kind in _OF_CERTIFICATES), None)
+    steps = [
+        _problem_step(problem, Subject.LABEL if problem.label else Subject.SERVICE)
+        for problem in problems
+        if problem is not cause
+    ]
+    text = f"{claimed.host} has no certificate that can be served, so that TLS for it is refused"
+    if cause is None:
+        step = broken(
+            Subject.HOST, text, "name one in the label ssl_cert, or put one for it into the directory of certificates"
+        )
+    else:
+        steps.insert(0, note(Subject.HOST, text))
+        step = broken(Subject.LABEL if cause.label else Subject.HOST, told(cause), cause.cure)
     answer = "the TLS handshake is refused"
     return Explanation(outcome=Outcome.NOT_SERVED, answer=answer, steps=(*before, *steps, step))
 
@@ -108,7 +120,8 @@ def _forwarded(question: Question, facts: Facts, found: _Found, steps: list[Step
         outcome = Outcome.FORWARDED
         # What one of several services lacks is no trouble of the request's as long as another has it.
         steps = [replace(each, verdict=Verdict.NOTE) if each.verdict is Verdict.BROKEN else each for each in steps]
-    ending = _ending(facts, found.fleet, found.host, tuple(share.backend for share in forward.backends), outcome)
+    names = tuple(share.backend for share in forward.backends)
+    ending = _ending(question, facts, found.host, names, outcome)
     services = ", ".join(route.services)
     if outcome is Outcome.UNAVAILABLE:
         answer = f"503 with Retry-After: nothing of {services} can be reached"
@@ -122,9 +135,11 @@ def _forwarded(question: Question, facts: Facts, found: _Found, steps: list[Step
     )
 
 
-def _ending(facts: Facts, fleet: Fleet, host: VirtualHost, backends: tuple[str, ...], outcome: Outcome) -> Explanation:
+def _ending(
+    question: Question, facts: Facts, host: VirtualHost, backends: tuple[str, ...], outcome: Outcome
+) -> Explanation:
     """Return what the proxies say; the outcome is as given unless none of them serves it."""
-    steps = proxy_steps(facts, fleet.name, host.host, backends)
+    steps = proxy_steps(facts, question.fleet, host.host, backends, secure=question.scheme == "https")
     if any(step.verdict is Verdict.BROKEN for step in steps) and outcome is not Outcome.UNAVAILABLE:
         outcome = Outcome.NOT_SERVED
     return Explanation(outcome=outcome, answer="", steps=tuple(steps))
@@ -197,6 +212,8 @@ def _route_steps(question: Question, host: VirtualHost, route: Route, facts: Fac
     return steps
 
 
+#: Why a host that asks for a certificate has none.
+_OF_CERTIFICATES = frozenset({Kind.NO_CERTIFICATE, Kind.BAD_CERTIFICATE, Kind.KEYS_WITHHELD, Kind.UNREAD})
 #: Told again, with more to say, by the steps of the backend.
 _OF_NETWORKS = frozenset({Kind.UNREACHABLE_NETWORK})
 
