@@ -1,18 +1,24 @@
 """Each broken set-up is explained by its true cause, and by what mends it."""
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
 
+from support.certificates import authority
 from support.story import EPOCH, Story
+from swarm_xds.certs.check import read
+from swarm_xds.certs.hold import Held, hold
+from swarm_xds.certs.values import Certificates
+from swarm_xds.certs.withhold import WITHHELD
 from swarm_xds.explain import Explanation, Facts, Outcome, Question, Subject, explain
 from swarm_xds.model import EdgeOptions
 from swarm_xds.networks.plan import NetworkOptions, RelayOptions
 from swarm_xds.pipeline import Pipeline
 from swarm_xds.problem import Kind, Problem, Severity
-from swarm_xds.snapshot import CLUSTER, LISTENER, ROUTE
+from swarm_xds.snapshot import CLUSTER, LISTENER, ROUTE, SECRET
 from swarm_xds.swarm import FleetService, Network, Node, PublishedPort, PublishMode, Service, SwarmState, Task, marks
 
 EDGE = Network(id="n9", name="swarm-xds", subnets=("10.9.0.0/24",))
@@ -65,6 +71,7 @@ class Setup:
         earlier: Readings before the one that counts.
         proxies: What proxies do; without it one has accepted everything.
         options: None where networks are not managed.
+        certificates: Files that labels may name.
     """
 
     services: tuple[Service, ...] = ()
@@ -75,6 +82,7 @@ class Setup:
     networks: tuple[Network, ...] = (EDGE, FRONT, BACK, INGRESS)
     options: NetworkOptions | None = field(default_factory=lambda: NetworkOptions(relay=RelayOptions()))
     problems: tuple[Problem, ...] = ()
+    certificates: Mapping[str, bytes] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
     proxies: Callable[[Story], None] = lambda story: story.join().take_all()
 
@@ -89,6 +97,10 @@ class Setup:
         facts = Facts(state=state, build=story.build, members=story.record.members, now=EPOCH + story.now, **self.facts)
         return explain(Question(**{"host": "app.example.org", **self.ask}), facts)
 
+    def _known(self) -> Certificates:
+        files = {name: read(name, content) for name, content in self.certificates.items()}
+        return Certificates(materials=hold(Held(), files, time.time()).certificates.materials)
+
     def _publish(self, story: Story, services: tuple[Service, ...]) -> SwarmState:
         state = SwarmState(
             services=tuple(sorted(services, key=lambda each: each.id)),
@@ -98,7 +110,7 @@ class Setup:
             fleet_services=(self.fleet,),
             relays=self.relays,
         )
-        story.build = story.pipeline.build(state, self.problems)
+        story.build = story.pipeline.build(state, self.problems, self._known())
         story.record.published(state, story.build, cause="test", resources={}, seconds=0.0)
         return state
 
@@ -138,6 +150,7 @@ def labels(**given: str | None) -> dict[str, str | None]:
     return {f"com.docker.lb.{key}": value for key, value in given.items()}
 
 
+CA = authority()
 WEB = service()
 OLD = service("shop_old", created=1)
 HOST_PORT = (PublishedPort(target=8080, published=30080, mode=PublishMode.HOST),)
@@ -171,6 +184,30 @@ BROKEN = [
      Subject.LABEL, '"internal_prt=80" is no field of it', "the fields are external_route"),
     ("HTTPS", Setup((WEB,), {"scheme": "https"}), Subject.HOST, "has no certificate that can be served",
      "label ssl_cert"),
+    # The certificate
+    ("a certificate that there is not", Setup((service(labels=labels(ssl_cert="app.pem")),), {"scheme": "https"}),
+     Subject.LABEL, 'there is no file or secret "app.pem"', "name another one"),
+    ("a certificate of another host", Setup((service(labels=labels(ssl_cert="b.pem")),), {"scheme": "https"},
+     certificates={"b.pem": CA.issue("b.example.org").pair}), Subject.LABEL,
+     '"b.pem" does not name app.example.org; it names b.example.org', "name another one"),
+    ("an expired certificate", Setup((service(labels=labels(ssl_cert="a.pem")),), {"scheme": "https"},
+     certificates={"a.pem": CA.issue("app.example.org", days=(-9, -1)).pair}), Subject.LABEL, "expired", "mend"),
+    ("a key of another certificate", Setup((service(labels=labels(ssl_cert="a.crt", ssl_key="b.key")),),
+     {"scheme": "https"}, certificates={"a.crt": CA.issue("app.example.org").cert,
+     "b.key": CA.issue("app.example.org").key}), Subject.LABEL, 'its public key is not that of "b.key"', "mend"),
+    ("a label that asks for TLS and nothing that gives it", Setup((service(labels=labels(ssl_only="true")),),
+     {"scheme": "https"}), Subject.LABEL, "no certificate names app.example.org", "name one in ssl_cert"),
+    ("keys that may not go out", Setup((service(labels=labels(ssl_cert="app.pem")),), {"scheme": "https"},
+     problems=(WITHHELD,)), Subject.HOST, "not encrypted", WITHHELD.cure),
+    ("a refused certificate", Setup((service(labels=labels(ssl_cert="app.pem")),), {"scheme": "https"},
+     certificates={"app.pem": CA.issue("app.example.org").pair}, proxies=refusing(SECRET, "no start line")),
+     Subject.PROXY, "edge-1 has refused secrets (certificate/app.example.org) 0 s ago: no start line", "keeps"),
+    # The prefix
+    ("a prefix without its lb", Setup((service(networks=("n1", "n2"), labels={"com.docker.network": "front"}),)),
+     Subject.SERVICE, "several networks (shop_back, shop_front)", "name one of them in the label network"),
+    ("the mesh's oldest label", Setup((service(labels={
+        **labels(hosts=None, port=None), marks.HRM: "8080=http://app.example.org"}),)), Subject.LABEL,
+     "this is how UCP 2.0 had it", "write external_route=http://app.example.org,internal_port=8080"),
     # The path
     ("no route for a path", Setup((service(labels=labels(context_root="/app")),), {"path": "/other"}), Subject.ROUTE,
      "no route of app.example.org is for /other; there are /app", "add a service with context_root /other"),

@@ -108,4 +108,5 @@ async def test_the_stack_mounts_what_is_published(swarm: FakeEngine, engine: Eng
         for path, name in mounted.items():
             assert name.endswith(".key.v1") is path.endswith(".key")
     settings = stack["services"]["control-plane"]["environment"]
-    assert sorted(settings) == [f"SWARM_XDS_{each}" for each in ("INSECURE_XDS", "TLS_CA", "TLS_CERT", "TLS_KEY")]
+    names_of_settings = ("HTTP3", "HTTPS_PUBLIC_PORT", "INSECURE_XDS", "TLS_CA", "TLS_CERT", "TLS_KEY")
+    assert sorted(settings) == [f"SWARM_XDS_{each}" for each in names_of_settings]

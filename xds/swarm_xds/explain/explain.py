@@ -61,9 +61,11 @@ def _over_tls(
     """Return the question as the handshake leaves it, and what becomes of it if it ends there."""
     hosts = _hosts(question, fleet)
     chain = find_host(question.tls_name or question.host, (host for _, host in hosts))
+    bare = [each.virtual_host for each in fleet.secure_hosts if each.tls.certificate is None]
     if not question.tls_name:
-        return question, None if chain is not None else _without_certificate(question, facts, fleet, before)
-    if ("tls", chain) in hosts or (chain is None and fleet.default is None):
+        ends = chain is None or chain in bare
+        return question, _without_certificate(question, facts, fleet, before) if ends else None
+    if ("tls", chain) in hosts or chain in bare or (chain is None and fleet.default is None):
         # No edge sees the request: the name in TLS decides.
         return _over_tls(replace(question, host=question.tls_name, tls_name=""), facts, fleet, before)
     step = misdirected(question, chain, fleet)
@@ -99,7 +101,7 @@ def _on_host(question: Question, facts: Facts, place: _Place, before: list[Step]
         answer = f"308 to https://{question.host}{question.path}"
         if isinstance(route.action, RedirectTo):
             answer = f"302 to {_target(question, route, route.action)}"
-        ending = _ending(facts, fleet, host, (), Outcome.REDIRECTED)
+        ending = _ending(question, facts, host, (), Outcome.REDIRECTED)
         return _concluded(replace(ending, answer=answer, steps=(*steps, *ending.steps), service=route.services[0]))
     steps += () if place.passed else forwarded(question, route.action, facts)
     return _forwarded(question, facts, _Found(fleet, host, route, route.action), steps)
@@ -111,22 +113,33 @@ def _refused(answer: str, before: list[Step], step: Step) -> Explanation:
 
 def _without_certificate(question: Question, facts: Facts, fleet: Fleet, before: list[Step]) -> Explanation:
     """Return why a host is not served over TLS: nobody has a certificate for it, or nobody claims it at all."""
-    plain = find_host(question.host, fleet.virtual_hosts)
-    if plain is None:
+    claimed = find_host(question.host, (host for _, host in fleet.served))
+    if claimed is None:
         found = _unknown(question, facts, [*before, *missing_host(question, facts)])
         refused = f"the TLS handshake is refused: nobody claims {question.host}"
         return found if fleet.default is not None else replace(found, answer=refused)
-    services = sorted({service for route in plain.routes for service in route.services})
-    steps = [
-        _problem_step(problem, Subject.LABEL if problem.label else Subject.SERVICE)
+    services = sorted({service for route in claimed.routes for service in route.services})
+    problems = [
+        problem
         for problem in facts.build.problems
         if problem.service in services and problem.severity > Severity.INFO and problem.kind not in _OF_NETWORKS
     ]
-    step = broken(
-        Subject.HOST,
-        f"{plain.host} has no certificate that can be served, so that TLS for it is refused",
-        "name one in the label ssl_cert, or put one for it into the directory of certificates",
-    )
+    # What keeps a certificate away is the cause; without such a problem nobody has asked for one.
+    withheld = [each for each in facts.build.problems if each.kind is Kind.KEYS_WITHHELD]
+    cause = next((each for each in (*withheld, *problems) if each.kind in _OF_CERTIFICATES), None)
+    steps = [
+        _problem_step(problem, Subject.LABEL if problem.label else Subject.SERVICE)
+        for problem in problems
+        if problem is not cause
+    ]
+    text = f"{claimed.host} has no certificate that can be served, so that TLS for it is refused"
+    if cause is None:
+        step = broken(
+            Subject.HOST, text, "name one in the label ssl_cert, or put one for it into the directory of certificates"
+        )
+    else:
+        steps.insert(0, note(Subject.HOST, text))
+        step = broken(Subject.LABEL if cause.label else Subject.HOST, told(cause), cause.cure)
     answer = "the TLS handshake is refused"
     return Explanation(outcome=Outcome.NOT_SERVED, answer=answer, steps=(*before, *steps, step))
 
@@ -158,7 +171,8 @@ def _forwarded(question: Question, facts: Facts, found: _Found, steps: list[Step
         outcome = Outcome.FORWARDED
         # What one of several services lacks is no trouble of the request's as long as another has it.
         steps = [replace(each, verdict=Verdict.NOTE) if each.verdict is Verdict.BROKEN else each for each in steps]
-    ending = _ending(facts, found.fleet, found.host, tuple(share.backend for share in forward.backends), outcome)
+    names = tuple(share.backend for share in forward.backends)
+    ending = _ending(question, facts, found.host, names, outcome)
     services = ", ".join(route.services)
     if outcome is Outcome.UNAVAILABLE:
         answer = f"503 with Retry-After: nothing of {services} can be reached"
@@ -172,9 +186,11 @@ def _forwarded(question: Question, facts: Facts, found: _Found, steps: list[Step
     )
 
 
-def _ending(facts: Facts, fleet: Fleet, host: VirtualHost, backends: tuple[str, ...], outcome: Outcome) -> Explanation:
+def _ending(
+    question: Question, facts: Facts, host: VirtualHost, backends: tuple[str, ...], outcome: Outcome
+) -> Explanation:
     """Return what the proxies say; the outcome is as given unless none of them serves it."""
-    steps = proxy_steps(facts, fleet.name, host.host, backends)
+    steps = proxy_steps(facts, question.fleet, host.host, backends, secure=question.scheme == "https")
     if any(step.verdict is Verdict.BROKEN for step in steps) and outcome is not Outcome.UNAVAILABLE:
         outcome = Outcome.NOT_SERVED
     return Explanation(outcome=outcome, answer="", steps=tuple(steps))
@@ -247,6 +263,8 @@ def _route_steps(question: Question, host: VirtualHost, route: Route, facts: Fac
     return steps
 
 
+#: Why a host that asks for a certificate has none.
+_OF_CERTIFICATES = frozenset({Kind.NO_CERTIFICATE, Kind.BAD_CERTIFICATE, Kind.KEYS_WITHHELD, Kind.UNREAD})
 #: Told again, with more to say, by the steps of the backend.
 _OF_NETWORKS = frozenset({Kind.UNREACHABLE_NETWORK})
 

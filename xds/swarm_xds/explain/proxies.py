@@ -5,13 +5,14 @@ from collections.abc import Iterator
 from swarm_xds.explain.values import Facts, Step, Subject, Verdict, broken, ok
 from swarm_xds.observe import Member, Standing, TypeState
 from swarm_xds.snapshot import CLUSTER, ENDPOINT, LISTENER, ROUTE, SECRET
+from swarm_xds.translate.names import backend_ca, certificate, client_ca
 
 _PLURALS = {CLUSTER: "clusters", ENDPOINT: "endpoints", LISTENER: "listeners", ROUTE: "routes", SECRET: "secrets"}
 #: Names of refused resources that are repeated.
 _SHOWN = 5
 
 
-def proxy_steps(facts: Facts, fleet: str, host: str, backends: tuple[str, ...]) -> list[Step]:
+def proxy_steps(facts: Facts, fleet: str, host: str, backends: tuple[str, ...], *, secure: bool = False) -> list[Step]:
     """Return what each proxy of a fleet says to what a route takes.
 
     Args:
@@ -19,7 +20,9 @@ def proxy_steps(facts: Facts, fleet: str, host: str, backends: tuple[str, ...]) 
         fleet: Whose proxies.
         host: The virtual host; empty if there is none.
         backends: The clusters that the route names.
+        secure: Whether the request comes over TLS.
     """
+    secrets = tuple(map(backend_ca, backends)) + ((certificate(host), client_ca(host)) if secure else ())
     members = [each for each in facts.members if each.fleet == fleet]
     there = [each for each in members if each.standing is not Standing.GONE]
     steps: list[Step] = []
@@ -38,28 +41,28 @@ def proxy_steps(facts: Facts, fleet: str, host: str, backends: tuple[str, ...]) 
         steps.append(ok(Subject.PROXY, text))
     for member in there:
         if member.standing is not Standing.CURRENT:
-            steps += _behind(facts, member, host, backends)
+            steps += _behind(facts, member, host, (*backends, *secrets))
     return steps
 
 
-def _behind(facts: Facts, member: Member, host: str, backends: tuple[str, ...]) -> Iterator[Step]:
+def _behind(facts: Facts, member: Member, host: str, names: tuple[str, ...]) -> Iterator[Step]:
     told = False
     for state in member.types:
         what = _PLURALS.get(state.type_url, state.type_url)
         if state.refusal is not None:
             told = True
-            concerned = _concerns(state, host, backends)
-            names = ", ".join(state.refusal.names[:_SHOWN]) + (", …" if len(state.refusal.names) > _SHOWN else "")
+            concerned = _concerns(state, host, names)
+            refused = ", ".join(state.refusal.names[:_SHOWN]) + (", …" if len(state.refusal.names) > _SHOWN else "")
             yield Step(
                 subject=Subject.PROXY,
                 verdict=Verdict.BROKEN if concerned else Verdict.NOTE,
-                text=f"{member.node} has refused {what} ({names}) {_ago(facts.now - state.refusal.at)}: "
+                text=f"{member.node} has refused {what} ({refused}) {_ago(facts.now - state.refusal.at)}: "
                 f"{state.refusal.message}",
                 cure="it keeps what it had; take back the last change of these, and report what it says",
             )
         elif state.standing is Standing.WAITING:
             told = True
-            concerned = _concerns(state, host, backends)
+            concerned = _concerns(state, host, names)
             yield Step(
                 subject=Subject.PROXY,
                 verdict=Verdict.BROKEN if concerned else Verdict.NOTE,
@@ -71,10 +74,12 @@ def _behind(facts: Facts, member: Member, host: str, backends: tuple[str, ...]) 
         yield broken(Subject.PROXY, text, cure="look at that proxy's log")
 
 
-def _concerns(state: TypeState, host: str, backends: tuple[str, ...]) -> bool:
+def _concerns(state: TypeState, host: str, names: tuple[str, ...]) -> bool:
     """Tell whether what a proxy lacks is in the request's way."""
-    if state.type_url in {CLUSTER, ENDPOINT}:
-        return state.refusal is None or bool(set(state.refusal.names) & set(backends))
+    if state.type_url == SECRET and state.refusal is None:
+        return False
+    if state.type_url in {CLUSTER, ENDPOINT, SECRET}:
+        return state.refusal is None or bool(set(state.refusal.names) & set(names))
     if state.type_url == ROUTE:
         return bool(host)
     return state.type_url == LISTENER
