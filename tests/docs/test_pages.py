@@ -32,6 +32,9 @@ _BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 #: A block of commands by its indentation.
 _INDENTED = re.compile(r"(?:^    \S.*\n)+(?:^      \S.*\n)*", re.MULTILINE)
 _COMMAND = re.compile(r"    (?:[A-Z_]+=\S+ )*(?:docker|curl|make|swarm-xds) ")
+_OURS = re.compile(
+    r"(?:^swarm-xds|^docker run .*(?:control-plane(?::\S+)?|CONTROL_PLANE_IMAGE)|^docker exec .* swarm-xds) (.+)"
+)
 #: Ours that need neither a swarm nor a control plane, unless one of these words is among their own.
 OFFLINE = {"validate", "translate", "migrate", "bootstrap", "labels", "pki init", "pki renew"}
 ONLINE = {"--docker", "--swarm"}
@@ -48,6 +51,9 @@ OTHERS = {
     "docker service logs": "tests/lab",
     "docker config inspect": "by hand, on an engine with Interlock",
     "docker push": "by hand, with a registry",
+    "export": "tests/lab/test_first_steps.py",
+    "openssl req": "tests/lab/test_first_steps.py",
+    "swarm-xds()": "tests/lab/test_first_steps.py",
     "curl": "tests/features",
     "grpcurl": "tests/debug, by reflection",
     "make demo": "the continuous integration",
@@ -100,8 +106,7 @@ def lines() -> Iterator[str]:
 
 def ours() -> set[str]:
     """Return the calls of our command, those in a container among them."""
-    found = (re.search(r"(?:^swarm-xds|^docker run .*control-plane(?::\S+)?|^docker exec .* swarm-xds) (.+)", line)
-             for line in lines())  # fmt: skip
+    found = (_OURS.search(line) for line in lines())
     return {match[1] for match in found if match}
 
 

@@ -8,7 +8,8 @@ import pytest
 
 from support.images import import_all
 from support.lab import Lab, available
-from support.lab_swarm import FLEET, Edges, deploy_fleet, report, running
+from support.lab_swarm import FLEET, Edges, await_fleet, report, running
+from support.manager import Manager, blocks
 
 LAB = pytest.StashKey[Lab]()
 
@@ -27,10 +28,20 @@ def lab(request: pytest.FixtureRequest, envoy_binary: Path) -> Iterator[Lab]:
 
 
 @pytest.fixture(scope="session")
-def fleet(lab: Lab) -> Lab:
-    """The lab with `deploy/stack.yml` on it: two control planes, and an edge that takes traffic on every node."""
-    lab.docker(1, "network", "create", "--driver", "overlay", "--attachable", "swarm-xds")
-    deploy_fleet(lab)
+def manager(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Manager:
+    """A shell on the lab's managers."""
+    return Manager(lab, tmp_path_factory.mktemp("manager"))
+
+
+@pytest.fixture(scope="session")
+def fleet(lab: Lab, manager: Manager) -> Lab:
+    """The lab with the project's own stack, installed by the README's own commands.
+
+    It has two control planes, an edge that takes traffic on every node, and mutual TLS between them.
+    """
+    (install,) = blocks("README.md", "### Install")
+    manager.run(install)
+    await_fleet(lab)
     return lab
 
 
@@ -42,6 +53,11 @@ def edges(fleet: Lab) -> Iterator[Edges]:
     yield client
     client.close()
     assert set(running(fleet, f"{FLEET}_edge")) == before
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put those last that leave the stack other than they found it."""
+    items.sort(key=lambda item: item.path.name == "test_own_removal.py")
 
 
 @pytest.hookimpl(wrapper=True)

@@ -28,7 +28,7 @@ class KilledError(Exception):
     """The control plane is no more."""
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def alone(fleet: Lab) -> Iterator[Lab]:
     """The lab without its own control planes; the edges keep what they have."""
     fleet.docker(1, "service", "scale", "--detach", f"{FLEET}_control-plane=0")

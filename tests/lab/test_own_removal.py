@@ -1,4 +1,7 @@
-"""The project's own stack goes and comes back, whoever else is on its network, and leaves nothing if one wants so."""
+"""The project's own stack goes and comes back, whoever else is on its network, and leaves nothing if one wants so.
+
+It comes back without TLS, from `deploy/stack.yml` alone; so these are the last of the lab's tests (conftest.py).
+"""
 
 import os
 import subprocess
@@ -13,8 +16,9 @@ from support.lab_swarm import (
     ARTICLE,
     EXAMPLE,
     FLEET,
+    STACK_FILE,
     Edges,
-    deploy_fleet,
+    await_fleet,
     left,
     relays,
     remove,
@@ -58,7 +62,8 @@ def test_the_own_stack_is_removed_at_the_first_try_and_installed_again(fleet: La
     assert not [each for each in left(fleet, "relayed") if "relay-" in each]
     assert set(running(fleet, "relayed_demo")) == set(apart)
 
-    deploy_fleet(fleet)
+    fleet.deploy(FLEET, STACK_FILE, env={"TAG": "lab"})
+    await_fleet(fleet)
     edges.await_tasks(HOST, stayed)
     edges.await_tasks(RELAYED, apart, timeout=60)
     edges.close()

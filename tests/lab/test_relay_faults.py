@@ -13,6 +13,7 @@ from support.lab_swarm import (
     Edges,
     edge_url,
     healed,
+    leader_of,
     left,
     node_of,
     relays,
@@ -115,9 +116,7 @@ async def test_a_node_that_is_cut_off_and_healed(relayed: Lab) -> None:
 def test_the_leader_dies_during_a_removal(fleet: Lab) -> None:
     """Whatever the command comes to, what is left of the stack goes with a second one, and it can be deployed again."""
     edges = Edges(fleet)
-    leader = next(
-        node for node in fleet.nodes if "true" in fleet.docker(node, "node", "inspect", "self", "--format", LEADER)
-    )
+    leader = leader_of(fleet)
     other = next(node for node in fleet.nodes if node != leader)
     env = {"EXAMPLE_IMAGE": APP, "ARTICLE_HOST": HOST}
     fleet.deploy(STACK, ARTICLE, env=env, node=other)
@@ -141,9 +140,6 @@ def test_the_leader_dies_during_a_removal(fleet: Lab) -> None:
     edges.close()
     remove(fleet, STACK)
     wait_for("the end of the stack", lambda: not left(fleet, STACK), timeout=120)
-
-
-LEADER = "{{if .ManagerStatus}}{{.ManagerStatus.Leader}}{{end}}"
 
 
 def gone_at_last(lab: Lab, node: int) -> bool:

@@ -100,7 +100,10 @@ def import_all(lab: Lab, envoy: Path) -> None:
     environment = f"ENV LD_LIBRARY_PATH=/usr/lib PYTHONHOME=/usr/local PYTHONPATH={PACKAGES} PYTHONUNBUFFERED=1"
     lab.import_image(trees[1], CONTROL_PLANE, [PATH, environment, 'ENTRYPOINT ["swarm-xds"]', 'CMD ["serve"]'])
     # Without a health check the swarm calls a task running, and stops its predecessor, before it listens.
-    health = "HEALTHCHECK --interval=1s --timeout=2s --retries=2 CMD wget -q -O /dev/null http://127.0.0.1:8080/healthz"
+    # Patient: what is slow on a busy machine is not ill.
+    health = (
+        "HEALTHCHECK --interval=1s --timeout=10s --retries=5 CMD wget -q -O /dev/null http://127.0.0.1:8080/healthz"
+    )
     command = [f'ENTRYPOINT ["{PYTHON}", "-S", "/lab/app.py"]', "CMD []"]
     lab.derive_image(CONTROL_PLANE, APP, [*command, health])
     lab.derive_image(CONTROL_PLANE, APP_UNCHECKED, command)
@@ -167,7 +170,8 @@ def _pack(name: str, entries: Entries) -> Path:
             entry = tarfile.TarInfo(link)
             entry.type, entry.linkname = tarfile.SYMTYPE, aim
             archive.addfile(entry)
-        for folder, mode in {"tmp": 0o1777, "run": 0o755, "proc": 0o555, "sys": 0o555, "dev": 0o755}.items():
+        folders = {"tmp": 0o1777, "var/lib/swarm-xds": 0o777, "run": 0o755, "proc": 0o555, "sys": 0o555, "dev": 0o755}
+        for folder, mode in folders.items():
             entry = tarfile.TarInfo(folder)
             entry.type, entry.mode = tarfile.DIRTYPE, mode
             archive.addfile(entry)

@@ -22,8 +22,10 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 T = TypeVar("T")
-TOOLS = ("busybox", "docker", "dockerd", "containerd", "ip", "iptables", "nsenter", "setpriv", "unshare")
+TOOLS = ("busybox", "docker", "dockerd", "containerd", "ip", "iptables", "mount", "nsenter", "setpriv", "unshare")
 CAP_NET_ADMIN, CAP_SYS_ADMIN = 12, 21
+#: Of memory that has to be free for a lab to have all its files there; it uses a fifth of it.
+PLENTY_KIB = 4 * 1024 * 1024
 
 # Not `ip netns exec`: that remounts /sys and loses the cgroup mounts an engine needs. Here /sys is mounted afresh
 # (libnetwork writes bridge attributes there) with the cgroups bound back in. /run is the node's own, so that
@@ -154,6 +156,7 @@ class Lab:
             raise LabError(f"another lab named {self.prefix!r} is running on this machine") from error
         try:
             self._clean()
+            self._lay_out()
             self._wire()
             if self.seed:
                 self.start(1)
@@ -275,6 +278,13 @@ class Lab:
     def _home(self, node: int) -> Path:
         return self.directory / f"node{node}"
 
+    def _lay_out(self) -> None:
+        """Make the folder of all files, in memory if there is plenty: managers wait for the disk at each word."""
+        self.directory.mkdir()
+        meminfo = Path("/proc/meminfo").read_text()
+        if int(meminfo.partition("MemAvailable:")[2].split()[0]) > PLENTY_KIB:
+            run("mount", "-t", "tmpfs", "-o", "mode=700", f"{self.prefix}-lab", str(self.directory))
+
     def _wire(self) -> None:
         bridge = f"{self.prefix}0"
         run("ip", "link", "add", bridge, "type", "bridge")
@@ -366,4 +376,6 @@ class Lab:
                     Path(folder).rmdir()
         deadline = time.monotonic() + 10
         while self.directory.exists():
+            if self.directory.is_mount():
+                run("umount", str(self.directory), check=time.monotonic() > deadline)
             shutil.rmtree(self.directory, ignore_errors=time.monotonic() < deadline)

@@ -113,6 +113,14 @@ def node_of(lab: Lab, task: Task) -> int:
     return known[task["NodeID"]]
 
 
+def leader_of(lab: Lab) -> int:
+    """Return the number of the node whose manager leads."""
+    form = "{{if .ManagerStatus}}{{.ManagerStatus.Leader}}{{end}}"
+    return next(
+        node for node in lab.up_nodes if "true" in lab.docker(node, "node", "inspect", "self", "--format", form)
+    )
+
+
 def edge_url(lab: Lab, node: int, path: str = "/") -> str:
     """Return the address of the edge on a node."""
     return f"http://{lab.address(node)}{path}"
@@ -174,9 +182,8 @@ class Edges:
         self.client.close()
 
 
-def deploy_fleet(lab: Lab) -> None:
-    """Deploy the project's own stack and wait until an edge takes traffic on every node."""
-    lab.deploy(FLEET, STACK_FILE, env={"TAG": "lab"})
+def await_fleet(lab: Lab) -> None:
+    """Wait until the project's own stack runs, and an edge takes traffic on every node."""
     settled(lab, f"{FLEET}_control-plane", 2)
     settled(lab, f"{FLEET}_edge", len(lab.nodes))
     edges = Edges(lab)

@@ -10,6 +10,7 @@ start at their due time whether or not earlier ones have been answered::
 
 import asyncio
 import json
+import ssl
 import threading
 import time
 from collections import Counter, defaultdict
@@ -19,7 +20,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from types import TracebackType
 from typing import Self
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import h11
 
@@ -57,6 +58,8 @@ class Load:
         answers: Of every request that has ended, in the order of their ends. Safe to read while the load runs.
         limit: The load ends by itself after so many seconds: nothing that hangs loads for ever.
         accept: Tells a success from a failure; by default it is status 200.
+        tls: For URLs of ``https``: whom to trust, and who asks. The host is the name that is asked for.
+        keep: Use connections again; without it, each request makes one of its own, with a handshake of its own.
         balance: Be a load balancer in front of the URLs: one that takes no connection is left for a moment, and its
             requests go to the next. Without it, each of these requests is a failure.
         refused: When and where no connection was taken, so that no byte of a request was sent; not a failure.
@@ -74,6 +77,8 @@ class Load:
         limit: float = 120,
         accept: Callable[[Answer], bool] = is_success,
         balance: bool = False,
+        tls: ssl.SSLContext | None = None,
+        keep: bool = True,
     ) -> None:
         self.urls, self.host, self.rate, self.timeout, self.limit, self.accept = (
             urls,
@@ -83,7 +88,7 @@ class Load:
             limit,
             accept,
         )
-        self.balance = balance
+        self.balance, self.tls, self.keep = balance, tls, keep
         self.answers: list[Answer] = []
         self.refused: list[tuple[float, str]] = []
         self.unheard: list[tuple[float, str]] = []
@@ -205,10 +210,10 @@ class Load:
         while idle and idle[-1].reader.at_eof():
             await idle.pop().close()
         fresh = not idle
-        connection = idle.pop() if idle else await _Connection.open(parts.hostname or "", parts.port or 80)
+        connection = idle.pop() if idle else await self._connect(parts)
         try:
             target = parts.path + (f"?{parts.query}" if parts.query else "")
-            status, body = await connection.get(target or "/", self.host)
+            status, body = await connection.get(target or "/", self.host, close=not self.keep)
         except BaseException as error:
             connection.writer.transport.abort()
             if fresh and not connection.heard and isinstance(error, OSError | h11.ProtocolError):
@@ -219,6 +224,11 @@ class Load:
         else:
             await connection.close()
         return url, status, body
+
+    async def _connect(self, parts: SplitResult) -> "_Connection":
+        secure = parts.scheme == "https"
+        port = parts.port or (443 if secure else 80)
+        return await _Connection.open(parts.hostname or "", port, self.tls if secure else None, self.host)
 
 
 class _RefusedError(OSError):
@@ -242,16 +252,19 @@ class _Connection:
     heard: bool = False
 
     @classmethod
-    async def open(cls, host: str, port: int) -> Self:
+    async def open(cls, host: str, port: int, tls: ssl.SSLContext | None, name: str) -> Self:
         try:
             async with asyncio.timeout(CONNECT):
-                reader, writer = await asyncio.open_connection(host, port)
+                reader, writer = await asyncio.open_connection(
+                    host, port, ssl=tls, server_hostname=name if tls else None
+                )
         except (OSError, TimeoutError) as error:
             raise _RefusedError(f"{type(error).__name__}: {error}") from error
         return cls(reader, writer, h11.Connection(h11.CLIENT))
 
-    async def get(self, target: str, host: str) -> tuple[int, str]:
-        head = self.state.send(h11.Request(method="GET", target=target, headers=[("host", host)]))
+    async def get(self, target: str, host: str, *, close: bool) -> tuple[int, str]:
+        headers = [("host", host), *([("connection", "close")] if close else [])]
+        head = self.state.send(h11.Request(method="GET", target=target, headers=headers))
         self.writer.write((head or b"") + (self.state.send(h11.EndOfMessage()) or b""))
         status, body = 0, bytearray()
         while not isinstance(event := self.state.next_event(), h11.EndOfMessage | h11.ConnectionClosed):
