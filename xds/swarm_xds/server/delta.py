@@ -6,6 +6,7 @@ order types are sent; that is ``sequence``'s.
 """
 
 from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Set as AbstractSet
 
 from swarm_xds.server.subscription import (
     FULL_SET,
@@ -19,7 +20,7 @@ from swarm_xds.server.subscription import (
     Stale,
     Subscribed,
 )
-from swarm_xds.snapshot import Resource, Resources
+from swarm_xds.snapshot import Resources
 
 #: Unanswered incremental responses remembered per type; a client that never answers costs no more than this.
 _REMEMBERED = 64
@@ -34,8 +35,8 @@ class DeltaSubscription:
     """
 
     __slots__ = (
-        "_count", "_doubts", "_first", "_must", "_names", "_owed", "_pending", "_prefix", "_seen", "_sent",
-        "_type_url", "_wildcard", "resumed",
+        "_base", "_count", "_doubts", "_first", "_must", "_names", "_owed", "_pending", "_prefix", "_seen", "_sent",
+        "_stale", "_type_url", "_wildcard", "resumed",
     )  # fmt: skip
 
     def __init__(self, type_url: str, *, nonce_prefix: str = "") -> None:
@@ -49,6 +50,10 @@ class DeltaSubscription:
         self._must = False
         self._sent: dict[str, str] = {}
         self._seen: tuple[str, bool] | None = None
+        #: What was seen: of it, nothing that the client asked for then is lacking.
+        self._base = Resources()
+        #: Names that may be the client's and in nothing that was seen since, until it is told to forget them.
+        self._stale: set[str] = set()
         self._pending: dict[str, tuple[str, Mapping[str, str]]] = {}
         self._doubts = Doubts()
         self.resumed = False
@@ -144,18 +149,17 @@ class DeltaSubscription:
         """Return what the client must be sent to have ``resources``, and take it as sent; ``None`` if nothing."""
         if self._seen == (resources.version, removals) and not self._owed:
             return None
-        found: Iterable[Resource | None] = (
-            resources.values() if self._wildcard else map(resources.get, self._names | self._owed)
-        )
         due = self._owed | self._doubts.again(resources)
+        found = map(resources.get, self._candidates(resources, due))
         lacking = (r for r in found if r and (r.name in due or self._sent.get(r.name) != r.version))
         chosen = sorted(lacking, key=lambda resource: resource.name)
         gone = {name for name in self._owed if name not in resources}
         if removals:
-            gone.update(name for name in self._sent if name not in resources)
+            gone.update(name for name in self._stale if name in self._sent and name not in resources)
+            self._stale.clear()
         # Envoy cannot finish starting without an answer to its first wildcard request, so that one may be empty.
         silent = not (chosen or gone or self._must)
-        self._seen = (resources.version, removals)
+        self._seen, self._base = (resources.version, removals), resources
         self._owed.clear()
         self._must = False
         if silent:
@@ -182,6 +186,18 @@ class DeltaSubscription:
             removed=removed,
             updated=updated,
         )
+
+    def _candidates(self, resources: Resources, due: AbstractSet[str]) -> Iterable[str]:
+        """Return the names of what may be lacking, and remember those of what may be gone.
+
+        After the first time that is what has changed since: everything, for each of many streams, would cost too much.
+        """
+        if self._seen is None:
+            self._stale = {name for name in self._sent if name not in resources}
+            return resources if self._wildcard else self._names | due
+        changed, gone = resources.since(self._base)
+        self._stale.update(name for name in gone if name in self._sent)
+        return due | (changed if self._wildcard else changed & self._names)
 
     def answered(self, resources: Resources, *, removals: bool = True) -> Answer:
         """Say how the client stands to ``resources``, which ``next_response`` was last asked for."""
