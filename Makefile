@@ -60,8 +60,9 @@ docs: $(VENV)/.dev ## Build the documentation as a site, in .cache/site
 golden: $(VENV)/.dev ## Rewrite the outputs of the golden cases; the diff is the review
 	$(BIN)/pytest tests/test_golden.py tests/cli/test_tables.py --update-golden
 
-bench: $(VENV)/.dev $(ENVOY) ## Measure translation, time to serve and memory
+bench: $(VENV)/.dev $(ENVOY) ## Measure translation, time to serve, memory, and what 1,000 streams cost
 	$(BIN)/python bench/run.py $(ARGS)
+	$(BIN)/python bench/streams.py
 
 lock: $(VENV)/.dev ## Resolve the dependencies anew
 	$(BIN)/uv pip compile pyproject.toml --group build -o requirements.lock --upgrade $(LOCK)

@@ -41,8 +41,7 @@ async def test_envoys_follow_random_changes(envoy_binary: Path) -> None:
     """
     chance = random.Random(SEED)
     async with fleet(envoy_binary, ENVOYS) as place, control_plane(place.engine, place.port, place.http_port):
-        await asyncio.gather(*(envoy.start() for envoy in place.envoys))
-        await place.settled()
+        await place.start()
         async with load(place), witnesses(place.port, (*STEADY, MOODY)):
             for number in range(CHANGES):
                 place.change(chance, number)
@@ -59,8 +58,7 @@ async def test_a_control_plane_that_dies_again_and_again_is_not_noticed(envoy_bi
     chance = random.Random(SEED + 1)
     async with fleet(envoy_binary, 4) as place:
         async with control_plane(place.engine, place.port, place.http_port):
-            await asyncio.gather(*(envoy.start() for envoy in place.envoys))
-            await place.settled()
+            await place.start()
         async with load(place), witnesses(place.port, (*STEADY, MOODY)) as seen:
             for life in range(KILLS):
                 streams = seen[0].streams
@@ -83,8 +81,7 @@ async def test_a_frozen_envoy_holds_up_nobody_and_catches_up(envoy_binary: Path)
     """The others have each change meanwhile; it has the last one soon after it goes on."""
     loop = asyncio.get_running_loop()
     async with fleet(envoy_binary, 3) as place, control_plane(place.engine, place.port, place.http_port):
-        await asyncio.gather(*(envoy.start() for envoy in place.envoys))
-        await place.settled()
+        await place.start()
         frozen, *others = place.envoys
         began, number = loop.time(), 0
         os.kill(frozen.pid, signal.SIGSTOP)

@@ -219,6 +219,21 @@ class Fleet:
                     await asyncio.sleep(0.005)
                 await asyncio.sleep(0)
 
+    async def start(self) -> None:
+        """Start the Envoys, a few at a time, once there is a control plane, and wait until each has everything."""
+        await until(self._is_served, PATIENCE)
+        for first in range(0, len(self.envoys), 5):
+            await asyncio.gather(*(envoy.start() for envoy in self.envoys[first : first + 5]))
+        await self.settled()
+
+    async def _is_served(self) -> bool:
+        try:
+            _, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        except OSError:
+            return False
+        writer.transport.abort()
+        return True
+
     def latest(self) -> Snapshot:
         """Return what the Envoys are to have, as far as the replica knows."""
         assert self.replica.publisher.latest is not None

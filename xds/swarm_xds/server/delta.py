@@ -6,6 +6,7 @@ order types are sent; that is ``sequence``'s.
 """
 
 from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 
 from swarm_xds.server.subscription import (
@@ -40,8 +41,8 @@ class DeltaSubscription:
     """
 
     __slots__ = (
-        "_count", "_doubts", "_first", "_must", "_names", "_owed", "_pending", "_prefix", "_seen", "_sent",
-        "_takes_ttl", "_type_url", "_wildcard", "pulse", "resumed",
+        "_base", "_count", "_doubts", "_first", "_must", "_names", "_owed", "_pending", "_prefix", "_seen", "_sent",
+        "_stale", "_takes_ttl", "_type_url", "_wildcard", "pulse", "resumed",
     )  # fmt: skip
 
     def __init__(self, type_url: str, *, nonce_prefix: str = "", takes_ttl: bool = False) -> None:
@@ -55,6 +56,10 @@ class DeltaSubscription:
         self._must = False
         self._sent: dict[str, str] = {}
         self._seen: tuple[str, bool] | None = None
+        #: What was seen: of it, nothing that the client asked for then is lacking.
+        self._base = Resources()
+        #: Names that may be the client's and in nothing that was seen since, until it is told to forget them.
+        self._stale: set[str] = set()
         self._pending: dict[str, tuple[str, Mapping[str, str]]] = {}
         self._doubts = Doubts()
         self._takes_ttl = takes_ttl
@@ -156,20 +161,20 @@ class DeltaSubscription:
             return None
         if self._type_url in ONE_BY_ONE and len(self._pending) >= _IN_FLIGHT:
             return None
-        found: Iterable[Resource | None] = (
-            resources.values() if self._wildcard else map(resources.get, self._names | self._owed)
-        )
         due = self._owed | self._doubts.again(resources)
+        found = map(resources.get, self._candidates(resources, due))
         lacking = (r for r in found if r and (r.name in due or self._sent.get(r.name) != r.version))
         chosen, later = sorted(lacking, key=lambda resource: resource.name), list[Resource]()
         if self._type_url in ONE_BY_ONE:
             chosen, later = chosen[:1], chosen[1:]
         gone = {name for name in self._owed if name not in resources}
         if removals:
-            gone.update(name for name in self._sent if name not in resources)
+            gone.update(name for name in self._stale if name in self._sent and name not in resources)
+            self._stale.clear()
         # Envoy cannot finish starting without an answer to its first wildcard request, so that one may be empty.
         silent = not (chosen or gone or self._must)
-        self._seen = None if later else (resources.version, removals)
+        # What is left for later is looked for among everything.
+        self._seen, self._base = None if later else (resources.version, removals), resources
         self._owed.intersection_update(resource.name for resource in later)
         self._must = False
         if silent:
@@ -231,6 +236,18 @@ class DeltaSubscription:
     def _next_nonce(self) -> str:
         self._count += 1
         return f"{self._prefix}{self._count}"
+
+    def _candidates(self, resources: Resources, due: AbstractSet[str]) -> Iterable[str]:
+        """Return the names of what may be lacking, and remember those of what may be gone.
+
+        After the first time that is what has changed since: everything, for each of many streams, would cost too much.
+        """
+        if self._seen is None:
+            self._stale = {name for name in self._sent if name not in resources}
+            return resources if self._wildcard else self._names | due
+        changed, gone = resources.since(self._base)
+        self._stale.update(name for name in gone if name in self._sent)
+        return due | (changed if self._wildcard else changed & self._names)
 
     def answered(self, resources: Resources, *, removals: bool = True) -> Answer:
         """Say how the client stands to ``resources``, which ``next_response`` was last asked for."""

@@ -180,5 +180,6 @@ class Sequence:
         subscription = self._subscriptions.get(type_url)
         if before is None or subscription is None or before.version == fresh.version:
             return fresh
-        stale = tuple(before[name] for name in before if name not in fresh and name in subscription.sent)
+        _, gone = fresh.since(before)
+        stale = tuple(before[name] for name in sorted(gone) if name in subscription.sent)
         return self._join(fresh, stale) if stale else fresh

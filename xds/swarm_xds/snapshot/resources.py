@@ -2,7 +2,7 @@
 
 import hashlib
 import itertools
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, ValuesView
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
@@ -17,6 +17,10 @@ SECRET = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret" 
 #: Make before break: the order in which an aggregated stream sends additions
 #: (xDS protocol, "Eventual consistency considerations").
 ADS_ORDER = (CLUSTER, ENDPOINT, SECRET, LISTENER, ROUTE, VIRTUAL_HOST)
+
+
+#: Differences kept of each set: streams that are woken together come from a few.
+_REMEMBERED = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +54,7 @@ class Resource:
 class Resources(Mapping[str, Resource]):
     """All resources of one type, by name, in the order of their names."""
 
-    __slots__ = ("_items", "ttl", "version")
+    __slots__ = ("_items", "_since", "ttl", "version")
 
     def __init__(self, items: Iterable[Resource] = ()) -> None:
         """Take resources with distinct names.
@@ -64,6 +68,7 @@ class Resources(Mapping[str, Resource]):
             names = [resource.name for resource in ordered]
             twice = next(name for name, following in itertools.pairwise(names) if name == following)
             raise ValueError(f"two resources are named {twice!r}")
+        self._since: dict[str, tuple[frozenset[str], frozenset[str]]] = {}
         every = "".join([f"{len(resource.name)}:{resource.name}{resource.version}" for resource in ordered])
         #: Hash over all names and versions: the ``version_info`` of the state of the world.
         self.version: str = hashlib.sha256(every.encode()).hexdigest()[:16]
@@ -79,25 +84,53 @@ class Resources(Mapping[str, Resource]):
     def __len__(self) -> int:
         return len(self._items)
 
+    def __contains__(self, name: object) -> bool:
+        return name in self._items
+
+    def values(self) -> ValuesView[Resource]:
+        """Return the resources."""
+        return self._items.values()
+
+    def since(self, before: "Resources") -> tuple[frozenset[str], frozenset[str]]:
+        """Return the names that are new or different, and those that are gone, since ``before``.
+
+        O(all) at the first time only: streams that go from one to the other together share the answer.
+        """
+        found = self._since.get(before.version)
+        if found is None:
+            old = before._items
+            changed = frozenset(
+                name for name, each in self._items.items() if name not in old or old[name].version != each.version
+            )
+            found = changed, frozenset(old.keys() - self._items.keys())
+            if len(self._since) >= _REMEMBERED:
+                del self._since[next(iter(self._since))]
+            self._since[before.version] = found
+        return found
+
 
 _NONE = Resources()
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """Everything one fleet of Envoys is to have. Immutable; compare by ``version``."""
+    """Everything one fleet of Envoys is to have. Immutable; compare by ``version``.
+
+    Attributes:
+        version: Hash over the versions of all types.
+    """
 
     resources: Mapping[str, Resources] = field(default_factory=dict)
+    version: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Make the version once: each stream asks for it at each change."""
+        parts = "".join(f"{type_url}{self.of(type_url).version}" for type_url in ADS_ORDER)
+        object.__setattr__(self, "version", hashlib.sha256(parts.encode()).hexdigest()[:16])
 
     def of(self, type_url: str) -> Resources:
         """Return the resources of one type; none for a type that the snapshot does not have."""
         return self.resources.get(type_url, _NONE)
-
-    @property
-    def version(self) -> str:
-        """Hash over the versions of all types."""
-        parts = "".join(f"{type_url}{self.of(type_url).version}" for type_url in ADS_ORDER)
-        return hashlib.sha256(parts.encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
