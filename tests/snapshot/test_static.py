@@ -1,32 +1,12 @@
-"""A snapshot by itself comes to the same static configuration as the model that it was made from."""
+"""A snapshot as a static configuration; that of each golden case is shown to Envoy (``test_validates``)."""
 
-from pathlib import Path
-
-import pytest
-from envoy.config.bootstrap.v3 import bootstrap_pb2
 from envoy.config.listener.v3 import listener_pb2
 from envoy.extensions.transport_sockets.tls.v3 import secret_pb2, tls_pb2
 from google.protobuf.json_format import MessageToDict
 
-from support import golden
 from swarm_xds.snapshot import LISTENER, SECRET, Resource, Resources, Snapshot
 from swarm_xds.snapshot.static import static
-from swarm_xds.translate import static as of_model
 from swarm_xds.translate.wire import packed
-
-
-def _read(message: bootstrap_pb2.Bootstrap) -> object:
-    """Return a configuration's content, whose messages within messages may have their fields in any order."""
-    return MessageToDict(message)
-
-
-@pytest.mark.parametrize("case", golden.cases(), ids=lambda case: case.name)
-def test_each_case_comes_to_the_same(case: Path) -> None:
-    """Envoy accepts that one (``test_validates``)."""
-    build = golden.build(case)
-    for fleet in build.model.fleets:
-        expected = of_model(fleet, golden.options(case), 9901)
-        assert _read(static(build.snapshots.of(fleet.name), 9901)) == _read(expected)
 
 
 def test_secrets_are_taken_from_the_same_configuration() -> None:

@@ -20,8 +20,8 @@ from google.protobuf.json_format import MessageToJson
 from support.ports import free_port
 from swarm_xds.model import EdgeOptions
 from swarm_xds.pipeline import Pipeline
+from swarm_xds.snapshot.static import static
 from swarm_xds.sources.compose.files import read, together
-from swarm_xds.translate import static
 
 _STACK = Path(__file__).parent / "real_envoy.yml"
 #: The client's address: for 127.0.0.1 Envoy would tell tasks its own.
@@ -152,7 +152,7 @@ class Edge:
         build = Pipeline(options, "default").build(given, problems)
         assert not build.problems
         config = folder / "envoy.json"
-        config.write_text(MessageToJson(static(build.model.fleets[0], options, self._admin)), encoding="utf-8")
+        config.write_text(MessageToJson(static(build.snapshots.of("default"), self._admin)), encoding="utf-8")
         self._log = folder / "envoy.log"
         command = [str(binary), "-c", str(config), "--concurrency", "1", "--use-dynamic-base-id"]
         self._process = subprocess.Popen([*command, "--log-path", str(self._log), "--log-level", "warning"])

@@ -17,6 +17,7 @@ from support.certificates import authority
 from support.ports import free_port
 from support.tls_client import Client, ask_plain
 from support.tls_tasks import Task
+from swarm_xds.memo import Memo
 from swarm_xds.model import (
     Backend,
     BackendShare,
@@ -29,7 +30,9 @@ from swarm_xds.model import (
     UpstreamTls,
     VirtualHost,
 )
-from swarm_xds.translate import static
+from swarm_xds.snapshot import snapshot
+from swarm_xds.snapshot.static import static
+from swarm_xds.translate import translate
 from swarm_xds.translate.relay import authority_pattern, relay, relay_configuration
 
 FLEET, NETWORK = ("127.0.0.0/24",), ("127.7.0.0/16",)
@@ -122,7 +125,8 @@ async def test_tls_to_a_task_and_its_own_pass_through_a_relay(
             backends=(backend, passed),
             passthroughs=(Passthrough(host=hosts[0], backends=(BackendShare("passed", 1),), services=("far",)),),
         )
-        async with bare_envoy(envoy_binary, tmp_path, static(fleet, options, free_port())):
+        made = snapshot(translate(fleet, options, Memo()), Memo())
+        async with bare_envoy(envoy_binary, tmp_path, static(made, free_port())):
             assert await _status(options.http_port, "far.example.org") == 200
             assert await _status(options.http_port, "wrong.example.org") == 503
             client = Client(options.https_port, ca, tmp_path)

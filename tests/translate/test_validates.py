@@ -13,7 +13,7 @@ from google.protobuf.json_format import MessageToDict, MessageToJson
 from google.protobuf.message import Message
 
 from support import golden
-from swarm_xds.translate import static
+from swarm_xds.snapshot.static import static
 
 ADMIN_PORT = 9901
 
@@ -22,12 +22,12 @@ ADMIN_PORT = 9901
 @pytest.mark.parametrize("case", golden.cases(), ids=lambda case: case.name)
 def test_envoy_accepts_each_case(case: Path, envoy_binary: Path, tmp_path: Path) -> None:
     """Each fleet's static form is a good configuration, in which nothing is deprecated."""
-    for fleet in golden.build(case).model.fleets:
+    for fleet, snapshot in golden.build(case).snapshots.fleets.items():
         config = tmp_path / "envoy.json"
-        config.write_text(MessageToJson(static(fleet, golden.options(case), ADMIN_PORT)), encoding="utf-8")
+        config.write_text(MessageToJson(static(snapshot, ADMIN_PORT)), encoding="utf-8")
         command = [str(envoy_binary), "--mode", "validate", "-c", str(config), "--log-level", "warning"]
         result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-        assert (result.returncode, result.stderr) == (0, ""), fleet.name
+        assert (result.returncode, result.stderr) == (0, ""), fleet
 
 
 @pytest.mark.parametrize("case", golden.cases(), ids=lambda case: case.name)

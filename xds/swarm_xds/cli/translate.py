@@ -5,7 +5,6 @@ from typing import Annotated, Any
 
 import typer
 
-# Messages that may stand inside an Any have to be known before they can be printed.
 from swarm_xds.certs.base import CertificatesReading
 from swarm_xds.certs.directory import CertificateDirectory
 from swarm_xds.certs.values import Certificates
@@ -14,7 +13,8 @@ from swarm_xds.cli.stacks import StackName, source
 from swarm_xds.memo import Memo
 from swarm_xds.model import EdgeOptions, Fleet
 from swarm_xds.pipeline import Pipeline
-from swarm_xds.translate import redacted, static
+from swarm_xds.snapshot.static import static
+from swarm_xds.translate import redacted
 from swarm_xds.translate import translate as to_messages
 
 EXAMPLES = """Examples:
@@ -74,7 +74,7 @@ def translate(
     if chosen is None:
         failed(f"no service names fleet {fleet}; there are {', '.join(each.name for each in build.model.fleets)}")
     if static_:
-        configuration = static(chosen, options, admin_port)
+        configuration = static(build.snapshots.of(fleet), admin_port)
         if output is None and not print_private_keys:
             redact(configuration.static_resources.secrets)
         document = plain(configuration)

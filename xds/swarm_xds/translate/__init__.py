@@ -10,7 +10,6 @@ from swarm_xds.translate.fleet import FleetMessages, translate
 from swarm_xds.translate.reader import reader_configuration
 from swarm_xds.translate.relay import relay_configuration
 from swarm_xds.translate.secret import redacted
-from swarm_xds.translate.static import static
 
 __all__ = [
     "BootstrapOptions",
@@ -21,6 +20,5 @@ __all__ = [
     "redacted",
     "relay_configuration",
     "secret_files",
-    "static",
     "translate",
 ]

@@ -23,10 +23,9 @@ from envoy.type.matcher.v3 import string_pb2
 from google.protobuf.message import Message
 from google.protobuf.struct_pb2 import Struct
 
-from swarm_xds.translate.cluster import ads
 from swarm_xds.translate.grpc_cluster import grpc_cluster
 from swarm_xds.translate.names import CONTROL_PLANE
-from swarm_xds.translate.wire import milliseconds, packed
+from swarm_xds.translate.wire import ads, milliseconds, packed
 
 _HEAP_CHECK = 250
 _SHRINK_HEAP = 0.95

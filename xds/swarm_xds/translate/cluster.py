@@ -3,7 +3,7 @@
 from functools import cache, lru_cache
 
 from envoy.config.cluster.v3 import circuit_breaker_pb2, cluster_pb2, outlier_detection_pb2
-from envoy.config.core.v3 import address_pb2, base_pb2, config_source_pb2, protocol_pb2
+from envoy.config.core.v3 import address_pb2, base_pb2, protocol_pb2
 from envoy.extensions.clusters.common.dns.v3 import dns_pb2
 from envoy.extensions.clusters.dns.v3 import dns_cluster_pb2
 from envoy.extensions.transport_sockets.http_11_proxy.v3 import upstream_http_11_connect_pb2
@@ -19,7 +19,7 @@ from swarm_xds.translate.access_log import described
 from swarm_xds.translate.endpoint import cluster_load_assignment
 from swarm_xds.translate.retry import retry_policy
 from swarm_xds.translate.tls import upstream
-from swarm_xds.translate.wire import milliseconds, packed
+from swarm_xds.translate.wire import ads, milliseconds, packed
 
 _HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 #: Bytes; Envoy's edge best practices.
@@ -32,11 +32,8 @@ _DNS_REFRESH = 5_000
 _DEFAULT_OUTLIER = Outlier()
 
 
-def cluster(backend: Backend, options: EdgeOptions, *, static: bool = False) -> cluster_pb2.Cluster:
-    """Return a backend's cluster: endpoints by EDS, or by DNS where a stack file names hosts.
-
-    ``static``: its authorities stand in the same file.
-    """
+def cluster(backend: Backend, options: EdgeOptions) -> cluster_pb2.Cluster:
+    """Return a backend's cluster: endpoints by EDS, or by DNS where a stack file names hosts."""
     message = cluster_pb2.Cluster()
     message.CopyFrom(_common(options))
     message.name = backend.name
@@ -46,7 +43,7 @@ def cluster(backend: Backend, options: EdgeOptions, *, static: bool = False) -> 
         message.lb_policy = cluster_pb2.Cluster.MAGLEV
     if backend.outlier != _DEFAULT_OUTLIER:
         message.outlier_detection.CopyFrom(_outlier_detection(backend.outlier))
-    tls = None if backend.tls is None else upstream(backend.name, backend.tls, None if static else ads())
+    tls = None if backend.tls is None else upstream(backend.name, backend.tls)
     if tls is not None:
         message.transport_socket.CopyFrom(tls)
         message.typed_extension_protocol_options[_HTTP_OPTIONS].CopyFrom(_http_options(options, tls=backend.tls))
@@ -110,14 +107,6 @@ def _common(options: EdgeOptions) -> cluster_pb2.Cluster:
         upstream_connection_options=cluster_pb2.UpstreamConnectionOptions(
             tcp_keepalive=address_pb2.TcpKeepalive(keepalive_time=UInt32Value(value=60))
         ),
-    )
-
-
-@cache
-def ads() -> config_source_pb2.ConfigSource:
-    """Return the source of everything that is named, the aggregated stream; to be copied, never changed."""
-    return config_source_pb2.ConfigSource(
-        ads=config_source_pb2.AggregatedConfigSource(), resource_api_version=config_source_pb2.V3
     )
 
 

@@ -17,9 +17,8 @@ from xds.type.matcher.v3 import matcher_pb2, regex_pb2, string_pb2
 
 from swarm_xds.model import EdgeOptions
 from swarm_xds.translate import access_log, names
-from swarm_xds.translate.cluster import ads
 from swarm_xds.translate.tracing import tracing
-from swarm_xds.translate.wire import milliseconds, packed
+from swarm_xds.translate.wire import ads, milliseconds, packed
 
 _EQUAL = accesslog_pb2.ComparisonFilter.EQ
 # Bytes and counts as Envoy's edge best practices have them.
@@ -43,7 +42,7 @@ def connection_manager(
     Args:
         options: The operator's choices.
         name: The listener's; begins the names of its statistics.
-        routes: Name of the route configuration; itself only in a static configuration.
+        routes: Name of the route configuration; or itself, where it is always the same.
         client_certificates: Whether tasks are told whose certificate the client came with.
     """
     manager = _manager(options, name)

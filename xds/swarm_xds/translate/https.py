@@ -5,11 +5,11 @@ differs in its filter chains only in place, and drains those that changed. A cha
 holds neither. There is one more hop for nobody: TLS is ended by the same listener that reads requests.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 
-from envoy.config.core.v3 import address_pb2, base_pb2, config_source_pb2
+from envoy.config.core.v3 import address_pb2, base_pb2
 from envoy.config.listener.v3 import (
     listener_components_pb2,
     listener_pb2,
@@ -25,7 +25,7 @@ from google.protobuf.wrappers_pb2 import UInt32Value
 
 from swarm_xds.model import EdgeOptions, Fleet, Passthrough, SecureHost, TlsVersion
 from swarm_xds.translate import access_log, names
-from swarm_xds.translate.cluster import BUFFER_LIMIT, ads
+from swarm_xds.translate.cluster import BUFFER_LIMIT
 from swarm_xds.translate.connection_manager import connection_manager
 from swarm_xds.translate.listener import address
 from swarm_xds.translate.tls import ALPN_CHALLENGE, downstream, downstream_challenge, downstream_quic
@@ -123,18 +123,12 @@ def https_listener(
     return message
 
 
-def http3_listener(
-    chains: Chains, options: EdgeOptions, routes: Mapping[str, route_pb2.RouteConfiguration] | None = None
-) -> listener_pb2.Listener | None:
-    """Return the listener of HTTP/3, for the hosts whose connections need nothing of their own; None without any.
-
-    ``routes``: by name, for a static configuration, which has them inside.
-    """
+def http3_listener(chains: Chains, options: EdgeOptions) -> listener_pb2.Listener | None:
+    """Return the listener of HTTP/3, for the hosts whose connections need nothing of their own; None without any."""
     hosts = [each for each in chains.ended if each.routes == names.HTTPS and each.host != ANY_HOST]
     if not options.http3 or not hosts:
         return None
-    manager = connection_manager(options, names.HTTP3, names.HTTPS if routes is None else routes[names.HTTPS])
-    source = ads() if routes is None else None
+    manager = connection_manager(options, names.HTTP3, names.HTTPS)
     udp = address_pb2.SocketAddress(
         address=options.address, port_value=options.https_port, protocol=address_pb2.SocketAddress.UDP
     )
@@ -149,7 +143,7 @@ def http3_listener(
                 name=each.host,
                 filter_chain_match=_match(each.host),
                 filters=[manager],
-                transport_socket=downstream_quic(each.host, each.min_version, source=source),
+                transport_socket=downstream_quic(each.host, each.min_version),
             )
             for each in hosts
         ],
@@ -157,36 +151,26 @@ def http3_listener(
     )
 
 
-def ending_to(
-    options: EdgeOptions, routes: Mapping[str, route_pb2.RouteConfiguration] | None = None
-) -> Callable[[Chain], listener_components_pb2.FilterChain]:
-    """Return what makes the chain of a host whose TLS is ended here; ``routes`` as for ``http3_listener``."""
-    return partial(_ending, options=options, routes=routes)
+def ending_to(options: EdgeOptions) -> Callable[[Chain], listener_components_pb2.FilterChain]:
+    """Return what makes the chain of a host whose TLS is ended here."""
+    return partial(_ending, options=options)
 
 
-def _ending(
-    chain: Chain, *, options: EdgeOptions, routes: Mapping[str, route_pb2.RouteConfiguration] | None
-) -> listener_components_pb2.FilterChain:
-    where = chain.routes if routes is None else routes[chain.routes]
-    source = ads() if routes is None else None
+def _ending(chain: Chain, *, options: EdgeOptions) -> listener_components_pb2.FilterChain:
     return listener_components_pb2.FilterChain(
         name=chain.host,
         filter_chain_match=_match(chain.host),
-        filters=[connection_manager(options, names.HTTPS, where, client_certificates=chain.client_ca)],
-        transport_socket=downstream(chain.host, chain.min_version, client_ca=chain.client_ca, source=source),
+        filters=[connection_manager(options, names.HTTPS, chain.routes, client_certificates=chain.client_ca)],
+        transport_socket=downstream(chain.host, chain.min_version, client_ca=chain.client_ca),
     )
 
 
-def challenging_to(
-    options: EdgeOptions, *, static: bool = False
-) -> Callable[[str], listener_components_pb2.FilterChain]:
+def challenging_to(options: EdgeOptions) -> Callable[[str], listener_components_pb2.FilterChain]:
     """Return what makes the chain of a host that answers an ACME authority (RFC 8737)."""
-    return partial(_challenging, options=options, source=None if static else ads())
+    return partial(_challenging, options=options)
 
 
-def _challenging(
-    host: str, *, options: EdgeOptions, source: config_source_pb2.ConfigSource | None
-) -> listener_components_pb2.FilterChain:
+def _challenging(host: str, *, options: EdgeOptions) -> listener_components_pb2.FilterChain:
     # Envoy looks for a host's name first and then, among the chains of that name, for the protocol: a client that does
     # not offer this one finds the chain that it would find without.
     match = _match(host)
@@ -196,7 +180,7 @@ def _challenging(
         filter_chain_match=match,
         # All is said in the handshake. A connection without a filter would be closed before it.
         filters=[connection_manager(options, _CHALLENGE, route_pb2.RouteConfiguration(name=_CHALLENGE))],
-        transport_socket=downstream_challenge(host, source=source),
+        transport_socket=downstream_challenge(host),
     )
 
 

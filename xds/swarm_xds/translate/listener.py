@@ -2,7 +2,6 @@
 
 from envoy.config.core.v3 import address_pb2
 from envoy.config.listener.v3 import listener_components_pb2, listener_pb2
-from envoy.config.route.v3 import route_pb2
 from google.protobuf.wrappers_pb2 import UInt32Value
 
 from swarm_xds.model import EdgeOptions
@@ -11,9 +10,9 @@ from swarm_xds.translate.connection_manager import connection_manager
 from swarm_xds.translate.names import HTTP
 
 
-def listener(options: EdgeOptions, routes: route_pb2.RouteConfiguration | None = None) -> listener_pb2.Listener:
-    """Return the plain HTTP listener; with ``routes`` inside only for a static configuration."""
-    manager = connection_manager(options, HTTP, HTTP if routes is None else routes)
+def listener(options: EdgeOptions) -> listener_pb2.Listener:
+    """Return the plain HTTP listener."""
+    manager = connection_manager(options, HTTP, HTTP)
     return listener_pb2.Listener(
         name=HTTP,
         address=address(options, options.http_port),

@@ -2,14 +2,14 @@
 
 from functools import cache
 
-from envoy.config.core.v3 import base_pb2, config_source_pb2
+from envoy.config.core.v3 import base_pb2
 from envoy.extensions.transport_sockets.quic.v3 import quic_transport_pb2
 from envoy.extensions.transport_sockets.tls.v3 import common_pb2, secret_pb2, tls_pb2
 from google.protobuf.wrappers_pb2 import BoolValue
 
 from swarm_xds.model import TlsVersion, UpstreamTls
 from swarm_xds.translate import names
-from swarm_xds.translate.wire import packed
+from swarm_xds.translate.wire import ads, packed
 
 _ALPN = ("h2", "http/1.1")
 _ALPN_HTTP3 = ("h3",)
@@ -31,56 +31,49 @@ _VERSIONS = {
 }
 
 
-def downstream(
-    host: str, min_version: TlsVersion | None, *, client_ca: bool, source: config_source_pb2.ConfigSource | None
-) -> base_pb2.TransportSocket:
-    """Return the socket that ends the TLS of a host's clients; ``source`` is None in a static configuration."""
-    context = _downstream(names.certificate(host), min_version, _ALPN, source)
+def downstream(host: str, min_version: TlsVersion | None, *, client_ca: bool) -> base_pb2.TransportSocket:
+    """Return the socket that ends the TLS of a host's clients."""
+    context = _downstream(names.certificate(host), min_version, _ALPN)
     if client_ca:
-        context.common_tls_context.validation_context_sds_secret_config.CopyFrom(_secret(names.client_ca(host), source))
+        context.common_tls_context.validation_context_sds_secret_config.CopyFrom(_secret(names.client_ca(host)))
         context.require_client_certificate.value = True
     return base_pb2.TransportSocket(name="envoy.transport_sockets.tls", typed_config=packed(context))
 
 
-def downstream_challenge(host: str, *, source: config_source_pb2.ConfigSource | None) -> base_pb2.TransportSocket:
+def downstream_challenge(host: str) -> base_pb2.TransportSocket:
     """Return the socket that answers an ACME authority's handshake for a host."""
-    context = _downstream(names.challenge(host), None, (ALPN_CHALLENGE,), source)
+    context = _downstream(names.challenge(host), None, (ALPN_CHALLENGE,))
     return base_pb2.TransportSocket(name="envoy.transport_sockets.tls", typed_config=packed(context))
 
 
-def downstream_quic(
-    host: str, min_version: TlsVersion | None, *, source: config_source_pb2.ConfigSource | None
-) -> base_pb2.TransportSocket:
+def downstream_quic(host: str, min_version: TlsVersion | None) -> base_pb2.TransportSocket:
     """Return the socket that ends the TLS of a host's clients inside QUIC."""
     context = quic_transport_pb2.QuicDownstreamTransport(
-        downstream_tls_context=_downstream(names.certificate(host), min_version, _ALPN_HTTP3, source),
+        downstream_tls_context=_downstream(names.certificate(host), min_version, _ALPN_HTTP3),
         # Early data can be replayed by whoever has recorded it.
         enable_early_data=BoolValue(value=False),
     )
     return base_pb2.TransportSocket(name="envoy.transport_sockets.quic", typed_config=packed(context))
 
 
-def upstream(backend: str, tls: UpstreamTls, source: config_source_pb2.ConfigSource | None) -> base_pb2.TransportSocket:
+def upstream(backend: str, tls: UpstreamTls) -> base_pb2.TransportSocket:
     """Return the socket that speaks TLS to tasks; the name that it asks for follows from the request (``auto_sni``)."""
     common = tls_pb2.CommonTlsContext()
     if tls.verify and tls.authorities is None:
         common.validation_context.system_root_certs.SetInParent()
     elif tls.verify:
-        common.validation_context_sds_secret_config.CopyFrom(_secret(names.backend_ca(backend), source))
+        common.validation_context_sds_secret_config.CopyFrom(_secret(names.backend_ca(backend)))
     context = tls_pb2.UpstreamTlsContext(common_tls_context=common)
     return base_pb2.TransportSocket(name="envoy.transport_sockets.tls", typed_config=packed(context))
 
 
 def _downstream(
-    certificate: str,
-    min_version: TlsVersion | None,
-    alpn: tuple[str, ...],
-    source: config_source_pb2.ConfigSource | None,
+    certificate: str, min_version: TlsVersion | None, alpn: tuple[str, ...]
 ) -> tls_pb2.DownstreamTlsContext:
     common = tls_pb2.CommonTlsContext(
         tls_params=_parameters(min_version),
         alpn_protocols=alpn,
-        tls_certificate_sds_secret_configs=[_secret(certificate, source)],
+        tls_certificate_sds_secret_configs=[_secret(certificate)],
     )
     return tls_pb2.DownstreamTlsContext(common_tls_context=common)
 
@@ -95,5 +88,5 @@ def _parameters(min_version: TlsVersion | None) -> common_pb2.TlsParameters:
     )
 
 
-def _secret(name: str, source: config_source_pb2.ConfigSource | None) -> secret_pb2.SdsSecretConfig:
-    return secret_pb2.SdsSecretConfig(name=name, sds_config=source)
+def _secret(name: str) -> secret_pb2.SdsSecretConfig:
+    return secret_pb2.SdsSecretConfig(name=name, sds_config=ads())
