@@ -11,9 +11,10 @@ from envoy.extensions.transport_sockets.tls.v3.secret_pb2 import Secret
 from google.protobuf.json_format import MessageToDict
 
 from support.story import Story, service
+from swarm_xds.cli.ask.client import Asked
 from swarm_xds.cli.ask.compare import Finding, Has, compare, unequal
-from swarm_xds.cli.ask.dumped import Differences, show, take
-from swarm_xds.cli.ask.envoy import DumpError, read
+from swarm_xds.cli.ask.dumped import Differences, differences, show, take
+from swarm_xds.cli.ask.envoy import Dump, DumpError, read
 from swarm_xds.cli.ask.show import Style
 from swarm_xds.debug import views
 from swarm_xds.debug.v1 import debug_pb2 as pb
@@ -292,6 +293,13 @@ def test_a_dump_that_cannot_be_had(
     with pytest.raises(typer.Exit) as caught:
         take(file, admin)
     assert (caught.value.exit_code, reason in capsys.readouterr().err) == (status, True)
+
+
+def test_an_envoy_without_a_name_is_asked_for_one(capsys: pytest.CaptureFixture[str]) -> None:
+    """No name would stand for all proxies."""
+    with pytest.raises(typer.Exit):
+        differences(Asked(), Dump(node="", fleet=""), node="", fleet="")
+    assert "say with --node which one it is" in capsys.readouterr().err
 
 
 def test_documents_have_everything(capsys: pytest.CaptureFixture[str]) -> None:

@@ -65,6 +65,8 @@ def _fetched(admin: str) -> bytes:
 def differences(asked: Asked, dump: Dump, *, node: str, fleet: str) -> Differences:
     """Compare with what a control plane knows; ``node`` and ``fleet`` go before what the dump says, if given."""
     dump = replace(dump, node=node or dump.node, fleet=fleet or dump.fleet)
+    if not dump.node:
+        wrong_use("the Envoy has no node.id in its bootstrap: say with --node which one it is")
     with connect(asked) as debug:
         snapshot = debug.GetSnapshot(pb.GetSnapshotRequest(fleet=dump.fleet), timeout=SECONDS)
         nodes = debug.ListNodes(pb.ListNodesRequest(fleet=snapshot.fleet), timeout=SECONDS).nodes
