@@ -16,7 +16,7 @@ from swarm_xds.server import Limits, Refusal
 from swarm_xds.server.certificates import expiry
 from swarm_xds.snapshot import CLUSTER, LISTENER, Snapshot
 
-from .test_certificates import Secured, attempts, envoy_of, secure
+from .test_certificates import Secured, attempts, envoy_of, renew, secure
 
 
 @pytest.fixture
@@ -66,7 +66,8 @@ async def test_an_envoy_keeps_its_stream_when_its_connection_is_old_and_shows_it
 ) -> None:
     """Nothing breaks at a connection's age, and what it serves goes on when its certificate has expired.
 
-    It is refused then, though it resumes its TLS session, for which TLS looks at no certificate.
+    It is refused then, though it resumes its TLS session, for which TLS looks at no certificate; and let in again when
+    it has a new one, without a restart.
     """
     port = free_port()
 
@@ -99,5 +100,8 @@ async def test_an_envoy_keeps_its_stream_when_its_connection_is_old_and_shows_it
                 pass
             assert len(secured.recorder.peers) == 1
             assert (await client.get(f"http://127.0.0.1:{port}/")).status_code == httpx.codes.NOT_FOUND
+            renew(secured, secured.authority.member("shop"))
+            await secured.recorder.until(lambda seen: len(seen.peers) == 2)
+            await secured.publisher.answered()
         finally:
             await envoy.stop()
