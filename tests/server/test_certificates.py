@@ -75,6 +75,7 @@ async def secure(tmp_path: Path, limits: Limits) -> Secured:
         Observers(LogObserver(get_logger()), recorder),
         limits,
         credentials=credentials.server_credentials(),
+        authorities=credentials.authorities,
     )
     secured = Secured(tmp_path, files, publisher, recorder, server, 0, authority, loaded, errors)
     secured.port = await server.start()

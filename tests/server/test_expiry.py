@@ -10,6 +10,7 @@ import httpx
 import pytest
 from envoy.service.discovery.v3 import discovery_pb2
 
+from support.pki import Authority
 from support.ports import free_port
 from support.xds_client import PATIENCE, Client, cluster, endpoints, listener, routes, snapshot, snapshots
 from swarm_xds.server import Limits, Refusal
@@ -22,7 +23,7 @@ from .test_certificates import Secured, attempts, envoy_of, renew, secure
 @pytest.fixture
 async def secured(tmp_path: Path) -> AsyncIterator[Secured]:
     """A server that soon asks for other connections."""
-    secured = await secure(tmp_path, Limits(additions=60, removals=60, connection_age=0.5))
+    secured = await secure(tmp_path, Limits(additions=60, removals=60, connection_age=0.5, authorities=0.05))
     yield secured
     await secured.server.stop(0.2)
 
@@ -53,6 +54,22 @@ async def test_a_client_whose_certificate_expires_is_served_no_longer(secured: S
         await client.subscribe(CLUSTER)
         assert (await client.end(CLUSTER))[0] is grpc.StatusCode.UNAVAILABLE
     assert len(secured.recorder.peers) == 1
+
+
+async def test_who_is_no_longer_vouched_for_is_shut_out_without_a_restart(secured: Secured) -> None:
+    """All streams end, as at a stop; who has a certificate of the new authority comes back, and others do not."""
+    member, other = secured.authority.member("shop"), Authority("other")
+    async with secured.client("shop", member) as client:
+        await client.have(CLUSTER)
+        secured.files.ca.write_bytes(b"half of one")
+        other.write(secured.folder)
+        assert (await client.end(CLUSTER))[0] is grpc.StatusCode.OK
+    assert secured.recorder.refusals == []
+    async with secured.client("shop", member) as client:
+        await client.subscribe(CLUSTER)
+        assert (await client.end(CLUSTER))[0] is grpc.StatusCode.UNAVAILABLE
+    async with secured.client("shop", other.member("shop")) as client:
+        assert (await client.have(CLUSTER)).names == ("shop",)
 
 
 def test_a_client_without_a_certificate_has_none_that_expires() -> None:

@@ -137,6 +137,7 @@ class App:
             observer=Observers(*observers),
             limits=limits or Limits(),
             credentials=None if credentials is None else credentials.server_credentials(),
+            authorities=None if credentials is None else credentials.authorities,
         )
 
     async def start(self) -> int:
