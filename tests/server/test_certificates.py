@@ -1,6 +1,7 @@
 """Mutual TLS: who is let in, which fleet each may have, and certificates that change while streams go on."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -74,6 +75,7 @@ async def secure(tmp_path: Path, limits: Limits) -> Secured:
         Observers(LogObserver(get_logger()), recorder),
         limits,
         credentials=credentials.server_credentials(),
+        authorities=credentials.authorities,
     )
     secured = Secured(tmp_path, files, publisher, recorder, server, 0, authority, loaded, errors)
     secured.port = await server.start()
@@ -262,17 +264,34 @@ def test_a_refusal_is_logged_as_a_warning_once() -> None:
     assert [entry["log_level"] for entry in logs] == ["warning", "debug", "warning"]
 
 
+def _own(secured: Secured) -> Path:
+    return secured.folder / "own.json"
+
+
+def renew(secured: Secured, issued: Issued) -> None:
+    """Give an Envoy a certificate, in one step."""
+    pair = {"certificate_chain": issued.certificate, "private_key": issued.key}
+    secret = {
+        "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret",
+        "name": "own",
+        "tls_certificate": {name: {"inline_string": content.decode()} for name, content in pair.items()},
+    }
+    fresh = _own(secured).with_suffix(".new")
+    fresh.write_text(json.dumps({"resources": [secret]}), encoding="utf-8")
+    fresh.rename(_own(secured))
+
+
 def envoy_of(secured: Secured, binary: Path, issued: Issued) -> Envoy:
-    """Return an Envoy of the fleet ``shop`` that shows a certificate and checks the server's."""
-    certificate, key = issued.write(secured.folder, "envoy")
+    """Return an Envoy of the fleet ``shop`` that shows a certificate, which it follows, and checks the server's."""
+    renew(secured, issued)
     socket = {
         "name": "envoy.transport_sockets.tls",
         "typed_config": {
             "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
             "common_tls_context": {
                 "alpn_protocols": ["h2"],
-                "tls_certificates": [
-                    {"certificate_chain": {"filename": str(certificate)}, "private_key": {"filename": str(key)}}
+                "tls_certificate_sds_secret_configs": [
+                    {"name": "own", "sds_config": {"path_config_source": {"path": str(_own(secured))}}}
                 ],
                 "validation_context": {"trusted_ca": {"filename": str(secured.files.ca)}},
             },

@@ -10,19 +10,20 @@ import httpx
 import pytest
 from envoy.service.discovery.v3 import discovery_pb2
 
+from support.pki import Authority
 from support.ports import free_port
 from support.xds_client import PATIENCE, Client, cluster, endpoints, listener, routes, snapshot, snapshots
 from swarm_xds.server import Limits, Refusal
 from swarm_xds.server.certificates import expiry
 from swarm_xds.snapshot import CLUSTER, LISTENER, Snapshot
 
-from .test_certificates import Secured, attempts, envoy_of, secure
+from .test_certificates import Secured, attempts, envoy_of, renew, secure
 
 
 @pytest.fixture
 async def secured(tmp_path: Path) -> AsyncIterator[Secured]:
     """A server that soon asks for other connections."""
-    secured = await secure(tmp_path, Limits(additions=60, removals=60, connection_age=0.5))
+    secured = await secure(tmp_path, Limits(additions=60, removals=60, connection_age=0.5, authorities=0.05))
     yield secured
     await secured.server.stop(0.2)
 
@@ -55,6 +56,22 @@ async def test_a_client_whose_certificate_expires_is_served_no_longer(secured: S
     assert len(secured.recorder.peers) == 1
 
 
+async def test_who_is_no_longer_vouched_for_is_shut_out_without_a_restart(secured: Secured) -> None:
+    """All streams end, as at a stop; who has a certificate of the new authority comes back, and others do not."""
+    member, other = secured.authority.member("shop"), Authority("other")
+    async with secured.client("shop", member) as client:
+        await client.have(CLUSTER)
+        secured.files.ca.write_bytes(b"half of one")
+        other.write(secured.folder)
+        assert (await client.end(CLUSTER))[0] is grpc.StatusCode.OK
+    assert secured.recorder.refusals == []
+    async with secured.client("shop", member) as client:
+        await client.subscribe(CLUSTER)
+        assert (await client.end(CLUSTER))[0] is grpc.StatusCode.UNAVAILABLE
+    async with secured.client("shop", other.member("shop")) as client:
+        assert (await client.have(CLUSTER)).names == ("shop",)
+
+
 def test_a_client_without_a_certificate_has_none_that_expires() -> None:
     """GRPC has nothing to show then."""
     assert expiry({}) is None
@@ -66,7 +83,8 @@ async def test_an_envoy_keeps_its_stream_when_its_connection_is_old_and_shows_it
 ) -> None:
     """Nothing breaks at a connection's age, and what it serves goes on when its certificate has expired.
 
-    It is refused then, though it resumes its TLS session, for which TLS looks at no certificate.
+    It is refused then, though it resumes its TLS session, for which TLS looks at no certificate; and let in again when
+    it has a new one, without a restart.
     """
     port = free_port()
 
@@ -99,5 +117,8 @@ async def test_an_envoy_keeps_its_stream_when_its_connection_is_old_and_shows_it
                 pass
             assert len(secured.recorder.peers) == 1
             assert (await client.get(f"http://127.0.0.1:{port}/")).status_code == httpx.codes.NOT_FOUND
+            renew(secured, secured.authority.member("shop"))
+            await secured.recorder.until(lambda seen: len(seen.peers) == 2)
+            await secured.publisher.answered()
         finally:
             await envoy.stop()

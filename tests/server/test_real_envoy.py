@@ -295,7 +295,7 @@ async def test_a_rejected_snapshot_leaves_the_old_one_serving(edge: Edge) -> Non
 
 async def test_a_changed_cluster_is_warm_at_once_though_its_endpoints_did_not_change(edge: Edge) -> None:
     """Else it warms for 15 s, and its answer, on which routes wait, comes as late."""
-    async with load(edge, "a") as work, asyncio.timeout(3):
+    async with load(edge, "a") as work, asyncio.timeout(12):
         for number in range(2, 12):
             await edge.publish(edge.world({"a": number, "b": 1}))
         await work.rounds()

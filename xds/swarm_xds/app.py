@@ -135,6 +135,7 @@ class App:
             observer=Observers(*observers),
             limits=limits or Limits(),
             credentials=None if secured is None else secured.server_credentials(),
+            authorities=None if secured is None else secured.authorities,
         )
 
     async def start(self) -> int:

@@ -132,6 +132,13 @@ class Credentials:
             require_client_authentication=True,
         )
 
+    def authorities(self) -> bytes | None:
+        """Return who vouches for clients by the files as they are now; ``None`` if these are of no use."""
+        try:
+            return load(self._files).ca
+        except CertificateError:
+            return None
+
     def _renewed(self) -> grpc.ServerCertificateConfiguration | None:
         """Return a new configuration if the files have changed to something of use, else ``None``; for gRPC to call."""
         with self._lock:

@@ -69,5 +69,8 @@ class Limits:
 
     Those that are open go on; one that starts anew, such as when the certificate has expired, has to show one again."""
 
+    authorities: float = 30.0
+    """Seconds between two looks at who vouches for clients."""
+
     types_per_stream: int = 16
     """Distinct type URLs of one aggregated stream, so that a client cannot make the server keep state without end."""

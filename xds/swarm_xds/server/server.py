@@ -4,7 +4,7 @@ In: a publisher, an address, limits. Out: a bound port. It must not know the pro
 """
 
 import asyncio
-from contextlib import suppress
+from collections.abc import Callable
 
 import grpc
 from envoy.service.discovery.v3 import ads_pb2
@@ -44,6 +44,8 @@ class XdsServer:
         limits: Times and sizes.
         credentials: Mutual TLS: a client is served the fleet that its certificate names (see ``certificates``);
             ``None`` for plain text, where each says itself which fleet it is.
+        authorities: Returns who vouches for clients from the next handshake on, or ``None`` for who did before. When
+            that changes, all streams end, and who is still vouched for comes back.
         identifier: Name of this replica, which Envoy shows in its ``control_plane.identifier`` statistic.
     """
 
@@ -55,6 +57,7 @@ class XdsServer:
         limits: Limits | None = None,
         *,
         credentials: grpc.ServerCredentials | None = None,
+        authorities: Callable[[], bytes | None] | None = None,
         identifier: str = "",
     ) -> None:
         self._publisher = publisher
@@ -62,11 +65,12 @@ class XdsServer:
         self._observer = observer or SilentObserver()
         self._limits = limits or Limits()
         self._credentials = credentials
+        self._authorities = authorities
         self._identifier = identifier
         self._server: grpc.aio.Server | None = None
         self._services: Services | None = None
         self._health = health.aio.HealthServicer()  # type: ignore[attr-defined] # set at import, unseen by mypy
-        self._readiness: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> int:
         """Listen, and return the port.
@@ -98,7 +102,10 @@ class XdsServer:
         await self._set_health(serving=False)
         await server.start()
         self._server = server
-        self._readiness = asyncio.create_task(self._serve_when_published(), name="xds-readiness")
+        self._tasks = [asyncio.create_task(self._serve_when_published(), name="xds-readiness")]
+        if self._authorities is not None:
+            following = self._follow(self._services, self._authorities)
+            self._tasks.append(asyncio.create_task(following, name="xds-authorities"))
         return int(port)
 
     async def stop(self, grace: float = 2.0) -> None:
@@ -107,11 +114,11 @@ class XdsServer:
         Args:
             grace: Seconds that a client has to take what is being written to it before its stream is cut off.
         """
-        if self._server is None or self._services is None or self._readiness is None:
+        if self._server is None or self._services is None:
             return
-        self._readiness.cancel()
-        with suppress(asyncio.CancelledError):
-            await self._readiness
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._set_health(serving=False)
         await self._services.close()
         await self._server.stop(grace)
@@ -120,6 +127,19 @@ class XdsServer:
     async def _serve_when_published(self) -> None:
         await self._publisher.published()
         await self._set_health(serving=True)
+
+    async def _follow(self, services: Services, authorities: Callable[[], bytes | None]) -> None:
+        """End streams whose clients were vouched for by others than now."""
+        known = await asyncio.to_thread(authorities)
+        while True:
+            await asyncio.sleep(self._limits.authorities)
+            found = await asyncio.to_thread(authorities)
+            if found is None or found == known:
+                continue
+            known = found
+            # By then every connection from before takes no new stream; gRPC spreads their ages by a tenth.
+            await asyncio.sleep(self._limits.connection_age * 1.2)
+            await services.end_streams()
 
     async def _set_health(self, *, serving: bool) -> None:
         status = health_pb2.HealthCheckResponse

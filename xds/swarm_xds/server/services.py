@@ -163,6 +163,10 @@ class Services:
     async def close(self) -> None:
         """End each stream that still comes, and one after the other all there are; clients look for another server."""
         self._closing = True
+        await self.end_streams()
+
+    async def end_streams(self) -> None:
+        """End those that there are now, one after the other."""
         streams = list(self._streams)
         limits = self._setting.limits
         pause = min(limits.drain_interval, limits.drain / max(len(streams), 1))
