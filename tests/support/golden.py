@@ -110,6 +110,7 @@ def messages(case: Path) -> list[FleetMessages]:
 def outputs(case: Path) -> dict[str, str]:
     """Return the content of each output file of a case."""
     made = build(case)
+    assert made.broken == ()
     known = certificates(case)
     envoy = {fleet.name: _resources(translate(fleet, OPTIONS, Memo()), known) for fleet in made.model.fleets}
     return {
