@@ -74,6 +74,7 @@ def bytes_of(build: Build) -> dict[tuple[str, str, str], bytes]:
 def test_no_label_is_too_much(state: SwarmState) -> None:
     """Nothing raises, everything parses, and every problem is one line that can be printed."""
     build = pipeline().build(state, (), CERTIFICATES)
+    assert build.broken == ()
     assert not [problem for problem in build.problems if problem.kind is Kind.NOT_TRANSLATED]
     for (_, type_url, name), value in bytes_of(build).items():
         message = KINDS[type_url].FromString(value)

@@ -98,7 +98,7 @@ def test_where_nobody_is_connected_there_is_nobody_to_ask() -> None:
     """A replica without clients has the latest for whoever comes."""
     story = Story()
     for number in story.streams.values():
-        story.canary.closed(number)
+        story.canary.closed(number, 20)
     new = story.publish(snapshot(routes=2), 10)
     assert story.have() == dict.fromkeys("abc", new)
 
@@ -205,12 +205,15 @@ def test_when_it_goes_away_the_next_is_asked_and_when_that_goes_too_nobody_is() 
     story = Story()
     new = story.publish(snapshot(routes=2), 10)
     story.canary.answered("a", "", new.version, NONE, 11)
-    story.canary.closed(story.streams["a"])
+    story.canary.closed(story.streams["a"], 20)
     story.canary.tick(11 + QUIET)
     assert story.have() == {"a": story.first, "b": new, "c": story.first}
-    story.canary.closed(story.streams["b"])
+    story.canary.closed(story.streams["b"], 20)
     assert story.have() == dict.fromkeys("abc", story.first)
     assert story.stages() == [(Stage.TRIED, "a"), (Stage.TRIED, "b"), (Stage.LOST, "b")]
+    story.canary.tick(10 + LIMIT)
+    assert story.have() == {"a": story.first, "b": story.first, "c": new}
+    assert story.stages() == [(Stage.TRIED, "c")]
 
 
 def test_a_client_with_another_stream_is_not_gone() -> None:
@@ -218,7 +221,7 @@ def test_a_client_with_another_stream_is_not_gone() -> None:
     story = Story()
     new = story.publish(snapshot(routes=2), 10)
     story.canary.opened(9, "a", "")
-    story.canary.closed(story.streams["a"])
+    story.canary.closed(story.streams["a"], 20)
     assert story.of("a") == new
 
 
@@ -226,7 +229,7 @@ def test_if_the_last_goes_away_whoever_comes_back_is_asked_when_it_has_what_was_
     """A fleet of one is no fleet to try things on at once."""
     story = Story("a")
     new = story.publish(snapshot(routes=2), 10)
-    story.canary.closed(story.streams["a"])
+    story.canary.closed(story.streams["a"], 20)
     story.canary.opened(7, "b", "")
     assert story.of("b") == story.first
     story.canary.answered("b", "", story.first.version, NONE, 12)
@@ -238,9 +241,7 @@ def test_when_the_one_that_rejected_it_is_gone_another_may_be_asked() -> None:
     story = Story()
     new = story.publish(snapshot(routes=2), 10)
     story.canary.rejected("a", "", ROUTE, rejected(new, ROUTE))
-    story.canary.closed(story.streams["a"])
-    assert story.of("b") == story.first
-    story.publish(new, 11)
+    story.canary.closed(story.streams["a"], 20)
     assert story.have() == {"a": story.first, "b": new, "c": story.first}
 
 

@@ -201,6 +201,7 @@ def messages(case: Path) -> list[FleetMessages]:
 def outputs(case: Path) -> dict[str, str]:
     """Return the content of each output file of a case."""
     made = build(case)
+    assert made.broken == ()
     known = certificates(case)
     envoy = {each.fleet: _resources(each, known, options(case)) for each in messages(case)}
     if options(case) != OPTIONS:

@@ -78,6 +78,11 @@ class _Trial:
     refused: bool = False
     lost: int = 0
 
+    @property
+    def over(self) -> bool:
+        """Whether it is refused for what it is, and not only for now."""
+        return self.refused and self.lost < _LOST
+
 
 @dataclass(slots=True)
 class _Fleet:
@@ -113,7 +118,7 @@ class Canary:
     @property
     def deadline(self) -> float | None:
         """When ``tick`` is to be called if nothing else happens; ``None`` for never."""
-        trials = (each.trial for each in self._fleets.values() if each.trial is not None and not each.trial.refused)
+        trials = (each.trial for each in self._fleets.values() if each.trial is not None and not each.trial.over)
         ends = (trial.limit if trial.quiet_until is None else min(trial.limit, trial.quiet_until) for trial in trials)
         return min(ends, default=None)
 
@@ -142,7 +147,7 @@ class Canary:
         """Note that a client is there; it is given what is everybody's."""
         self._streams[stream] = node, fleet
 
-    def closed(self, stream: int) -> None:
+    def closed(self, stream: int, now: float) -> None:
         """Note that a stream ended; the canary is another if it was its last."""
         node, fleet = self._streams.pop(stream, ("", ""))
         known, name = self._known(fleet), self._name(fleet)
@@ -153,8 +158,10 @@ class Canary:
         if trial is None or trial.canary != node:
             return
         if trial.refused:
-            # It may have been for reasons of its own: when this is published again, another is asked.
+            # It may have been for reasons of its own: another is asked.
             known.trial = None
+            self._want(name, known, trial.candidate, now)
+            self._compose()
             return
         trial.lost += 1
         trial.quiet_until = None
@@ -203,9 +210,13 @@ class Canary:
         """Go on with what has been tried for long enough."""
         for name, known in self._fleets.items():
             trial = known.trial
-            if trial is None or trial.refused:
+            if trial is None or trial.over:
                 continue
-            if trial.quiet_until is not None and now >= trial.quiet_until:
+            if trial.refused:
+                if now >= trial.limit:
+                    known.trial = None
+                    self._want(name, known, trial.candidate, now)
+            elif trial.quiet_until is not None and now >= trial.quiet_until:
                 self._tell(Stage.PASSED, name, trial.canary, trial.candidate)
                 known.proven, known.trial = trial.candidate, None
             elif now >= trial.limit:
@@ -221,11 +232,12 @@ class Canary:
 
     def _want(self, name: str, known: _Fleet, wanted: Snapshot, now: float) -> None:
         trial = known.trial
+        if self._options is None or not self._nodes(name):
+            known.proven, known.trial = wanted, None
+            return
         known.proven = _refreshed(known.proven, wanted)
         if wanted.version == known.proven.version:
             known.trial = None
-        elif self._options is None or not self._nodes(name):
-            known.proven, known.trial = wanted, None
         elif trial is not None and _refreshed(trial.candidate, wanted).version == wanted.version:
             # No more than endpoints are new, which every client is given anyway.
             trial.passed = wanted if trial.quiet_until is not None else trial.passed

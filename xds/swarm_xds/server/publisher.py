@@ -94,7 +94,7 @@ class Publisher:
 
     def closed(self, stream: int) -> None:
         """Note that a client's stream has ended."""
-        self._canary.closed(stream)
+        self._canary.closed(stream, time.monotonic())
         self._go_on()
 
     def rejected(self, node: str, fleet: str, type_url: str, versions: Iterable[tuple[str, str]]) -> None:
