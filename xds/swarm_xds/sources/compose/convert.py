@@ -23,6 +23,7 @@ class StackFile:
 
     Attributes:
         whole: False if the file could not be read at all; then it has problems only.
+        secrets: Those that it declares, whatever is in them.
         bad: Ids of services that could not be read; they are not among ``services``.
     """
 
