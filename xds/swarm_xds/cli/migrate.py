@@ -1,6 +1,7 @@
 """``swarm-xds migrate``: what becomes of Interlock's labels and configuration file."""
 
 import asyncio
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
@@ -26,7 +27,7 @@ swarm-xds migrate stacks/*.yml
 
 swarm-xds migrate --swarm
 
-docker config inspect --pretty com.docker.ucp.interlock.conf-1 > interlock.toml
+docker config inspect --format '{{printf "%s" .Spec.Data}}' com.docker.ucp.interlock.conf-1 > interlock.toml
 
 swarm-xds migrate interlock.toml --settings > settings.yml"""
 
@@ -87,7 +88,7 @@ def _files(files: Iterable[Path], stack: str) -> Reading:
 def _swarm(docker_host: str | None) -> Reading:
     log.configure("warning", "console")
     try:
-        settings = load({"source": "docker"} | ({"docker_host": docker_host} if docker_host else {}), {})
+        settings = load({"source": "docker"} | ({"docker_host": docker_host} if docker_host else {}), os.environ)
         return asyncio.run(first(make_source(settings)))
     except SettingsError as error:
         wrong_use(str(error))

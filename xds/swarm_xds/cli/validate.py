@@ -59,7 +59,9 @@ def validate(
         failed("no file to read")
     build = Pipeline(EdgeOptions(), default_fleet).build(reading.state, reading.problems)
     told = (each for each in build.problems if each.kind not in _OF_CERTIFICATES)
-    found = ordered((*told, *_shared(build.model, reading.state), *_misspelt(reading.state)))
+    found = ordered(
+        (*told, *_shared(build.model, reading.state), *_misspelt(reading.state), *_published(reading.state))
+    )
     if report is Report.GITHUB:
         for line in annotations(found, {str(file): file for file in files}):
             typer.echo(line)
@@ -89,6 +91,23 @@ def _misspelt(state: SwarmState) -> Iterator[Problem]:
                     value=shown(name),
                     reason="no secret of the files has this name",
                     cure=f"did you mean {near[0]}?",
+                    source=service.source,
+                )
+
+
+def _published(state: SwarmState) -> Iterator[Problem]:
+    """Return services whose label has the port that is published, where the container's own is meant."""
+    for service in state.services:
+        targets = {port.target for port in service.ports}
+        wanted = {route.backend.port for route in parse(service)[0].routes if route.backend is not None}
+        for port in service.ports:
+            if port.published in wanted - targets:
+                yield Problem(
+                    severity=Severity.WARNING,
+                    kind=Kind.BAD_VALUE,
+                    service=service.name,
+                    reason=f"a label says port {port.published}, which is the one that is published for {port.target}",
+                    cure=f"if the container listens on {port.target}, give that",
                     source=service.source,
                 )
 

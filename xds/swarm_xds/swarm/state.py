@@ -148,7 +148,7 @@ class SwarmState:
         fleet_services: Sorted by id.
         relays: Services that this control plane has put into stacks (label ``swarm-xds.relay``), readers of secrets
             among them, with their running tasks, sorted by id. They are not among ``services``.
-        secrets: Sorted by id.
+        secrets: Sorted by id; from stack files those that they declare, with their name for an id.
     """
 
     services: tuple[Service, ...] = ()

@@ -23,6 +23,7 @@ class StackFile:
 
     Attributes:
         whole: False if the file could not be read at all; then it has problems only.
+        secrets: Those that it declares, whatever is in them.
         bad: Ids of services that could not be read; they are not among ``services``.
     """
 
@@ -139,11 +140,16 @@ def _named(stack: _Stack, key: str, fields: Mapping[str, Any]) -> tuple[str, str
 def _service(stack: _Stack, key: str, fields: Mapping[str, Any], networks: dict[str, Network]) -> Service:
     deploy = _mapping(fields.get("deploy"), "deploy")
     labels = _labels(stack, key, deploy.get("labels"), "deploy.labels")
-    for label in _labels(stack, key, fields.get("labels"), "labels"):
-        if label.startswith(ROUTED_PREFIXES):
+    elsewhere = (
+        (_labels(stack, key, fields.get("labels"), "labels"), "on the container"),
+        (deploy, "under deploy: itself"),
+        (fields, "on the service itself"),
+    )
+    for names, where in elsewhere:
+        for label in (name for name in names if name.startswith(ROUTED_PREFIXES)):
             stack.problem(
                 Severity.ERROR,
-                "it stands on the container, where it has no effect",
+                f"it stands {where}, where it has no effect",
                 "move it under deploy: labels:",
                 service=key,
                 label=label,
