@@ -194,7 +194,8 @@ def test_an_edge_begins_while_no_manager_answers(served: Lab) -> None:
     arrived(served, [without], HOST)
     settled(served, EDGE, len(served.nodes))
     for name, task in running(served, CONTROL_PLANE).items():
-        assert "snapshot.restored" in served.docker(node_of(served, task), "logs", name, stderr=True)
+        asked = (node_of(served, task), "logs", name)
+        wait_for("what was kept", lambda asked=asked: "snapshot.restored" in served.docker(*asked, stderr=True))
 
 
 def test_a_rolling_update_of_the_control_planes(served: Lab) -> None:
