@@ -340,16 +340,22 @@ async def test_no_failure_is_read_as_no_services(
     assert logged[0]["error"]
 
 
-@pytest.mark.parametrize("path", ["/services", "/tasks", "/networks", "/nodes", "/secrets"])
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        *((path, b"[]") for path in ("/services", "/tasks", "/networks", "/nodes", "/secrets")),
+        pytest.param("/tasks", b'[{"ID": "x"}]', id="a task of nobody"),
+    ],
+)
 async def test_a_list_that_is_suddenly_empty_is_doubted(
-    engine: FakeEngine, read: Read, logged: list[Any], path: str
+    engine: FakeEngine, read: Read, logged: list[Any], path: str, body: bytes
 ) -> None:
     """As from an engine that has just become a manager: everything stays, and the log says why."""
     engine.add_service("web", labels=HOSTS, networks=[engine.add_network("front")], tasks=2)
     engine.write_secret({"Name": "key", "Labels": {}, "Data": ""})
     reader = read(doubt=600.0)
     before = await reader.next()
-    engine.say(b"[]", for_path=path, times=1_000_000)
+    engine.say(body, for_path=path, times=1_000_000)
     engine.close_events()
     asked = len(engine.asked)
     await eventually(lambda: len(engine.asked) > asked + 30)
