@@ -209,19 +209,17 @@ def _cells(began: float, spent: float, times: list[float]) -> tuple[str, ...]:
 async def measure_day(console: Console, services: int, changes: int) -> None:
     """Print the memory at the quarters of a day."""
     swarm, chance = Swarm(services), random.Random(1)
-    sizes = []
+    console.print(f"{changes} changes of {services} services over {CLIENTS} streams")
     async with running(swarm, CLIENTS) as app:
         for number in range(changes):
             if number % (changes // 4) == 0:
-                sizes.append(memory())
+                console.print(f"after {number:5}: {memory():.0f} MiB")
             before = app.publisher.latest
             swarm.change(chance.randrange(1_000_000), chance.choice(("tasks", "host")))
             while app.publisher.latest is before:
                 await asyncio.sleep(0)
             await settled(app, CLIENTS)
-        sizes.append(memory())
-    quarters = ", ".join(f"{each:.0f}" for each in sizes)
-    console.print(f"{changes} changes of {services} services over {CLIENTS} streams, MiB at the quarters: {quarters}")
+        console.print(f"after {changes:5}: {memory():.0f} MiB")
 
 
 def main() -> None:

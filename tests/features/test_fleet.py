@@ -18,6 +18,7 @@ from support.fleet import (
     KILLS,
     KINDS,
     MOODY,
+    PATIENCE,
     SEED,
     STEADY,
     control_plane,
@@ -64,7 +65,7 @@ async def test_a_control_plane_that_dies_again_and_again_is_not_noticed(envoy_bi
                 streams = seen[0].streams
                 async with control_plane(place.engine, place.port, place.http_port):
                     if life % 2:
-                        await until(lambda streams=streams: seen[0].streams > streams)
+                        await until(lambda streams=streams: seen[0].streams > streams, PATIENCE)
                     for number in range(6):
                         # Without bad labels: what was good before them is forgotten by one that dies (ADR 3).
                         place.change(chance, life * 10 + number, KINDS[:-1])

@@ -36,7 +36,7 @@ from swarm_xds.translate import BootstrapOptions
 
 ENVOYS = int(os.environ.get("FLEET_ENVOYS", "10"))
 CHANGES = int(os.environ.get("FLEET_CHANGES", "150"))
-KILLS = int(os.environ.get("FLEET_KILLS", "8"))
+KILLS = int(os.environ.get("FLEET_KILLS", "6"))
 FAULTS = int(os.environ.get("FLEET_FAULTS", "0"))
 FROZEN_SECONDS = float(os.environ.get("FLEET_FROZEN_SECONDS", "0"))
 SEED = int(os.environ.get("FLEET_SEED", "5"))

@@ -6,7 +6,7 @@ cannot be converted is named as unreadable, with a problem, and takes no other o
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
 from typing import Any, Generic, TypeVar
 
@@ -141,6 +141,17 @@ def unlisted_secrets(why: str) -> Batch[Secret]:
         cure="allow GET /secrets, which gives names and never contents",
     )
     return Batch(blind=True, problems=(("", problem),))
+
+
+def doubted(batch: Batch[T], kind: str, count: int) -> Batch[T]:
+    """Return a list beside which all stays that was there, since it names nothing of that."""
+    problem = Problem(
+        severity=Severity.WARNING,
+        kind=Kind.UNREAD,
+        reason=f"the engine lists none of the {count} {kind}s that there were, so they are kept for the time being",
+        cure="see whether this engine knows the whole swarm (docker node ls)",
+    )
+    return replace(batch, blind=True, problems=(*batch.problems, ("", problem)))
 
 
 def _batch(what: str, raws: Iterable[Any], convert: Callable[[Any, list[Problem]], T]) -> Batch[T]:

@@ -31,6 +31,8 @@ _MANY = 32
 _FORBIDDEN = {401, 403, 405}
 #: How often to ask again while services are removed under our hands.
 _TRIES = 3
+#: An event comes about 1 ms after the change; how often, and for how long each, it is waited for after the list.
+_MOMENTS, _MOMENT = 20, 0.01
 
 
 class DockerSource:
@@ -103,6 +105,10 @@ class _Inbox:
             self._events.extend(event for event in what if event)
             self._lost = self._lost or None in what
         self._arrived.set()
+
+    def removed(self, kind: str) -> set[str]:
+        """Return the ids of what is told to be removed by events that nobody has taken yet."""
+        return _removed(_last_actions(self._events, kind))
 
     async def take(self, longest: float) -> tuple[list[Event], bool]:
         """Wait for something, at most ``longest`` seconds; return the events, and whether one could not be read."""
@@ -186,7 +192,7 @@ class _Session:
         self._view.set_networks(self._plausible("network", convert.networks(networks), events))
         self._take_nodes(nodes, events)
         listed = convert.services(services, self._view.ingress)
-        self._view.set_services(self._plausible("service", listed, events))
+        self._view.set_services(await self._plausible_services(listed, events))
         unread = sorted(set(self._view.service_ids) - set(known))
         self._note(self._view.service_ids, changed=unread)
         for start in range(0, len(unread), BATCH):
@@ -252,18 +258,36 @@ class _Session:
         self._pacing.touched(self._view.on_nodes(changed), self._now())
 
     def _plausible(self, kind: str, batch: convert.Batch[T], events: Sequence[Event]) -> convert.Batch[T]:
-        """Return a list as it is, unless all that it should name has vanished at once and nothing has told of it."""
-        expected = self._view.known(kind) - _removed(_last_actions(events, kind))
-        vanished = not batch.blind and not expected & (batch.records.keys() | batch.unreadable)
-        if self._doubts.about([kind], [kind] if expected and vanished else [], self._now()):
-            raise EngineError(self._endpoint, f"the engine lists none of the {len(expected)} {kind}s that there were")
+        """Return a list as it is, or as an addition where all that was there has vanished and nothing tells of it."""
+        expected = self._missing(kind, batch, events)
+        if self._doubts.about([kind], [kind] if expected else [], self._now()):
+            return convert.doubted(batch, kind, len(expected))
         return batch
 
-    def _doubt_tasks(self, service_ids: Sequence[str], raws: Sequence[Json]) -> None:
-        """A service that ran tasks a moment ago, and is to have some, has old or new ones to list."""
-        bare = [i for i in service_ids if not raws and self._view.expects_tasks(i)]
-        if self._doubts.about(service_ids, bare, self._now()):
-            raise EngineError(self._endpoint, f"the engine lists no tasks of {len(bare)} services that had some")
+    async def _plausible_services(
+        self, batch: convert.Batch[convert.ServiceRecord], events: Sequence[Event]
+    ) -> convert.Batch[convert.ServiceRecord]:
+        """The same for services, about which an engine that does not know them cannot be asked anything else."""
+        expected = self._missing("service", batch, events)
+        for _ in range(_MOMENTS):
+            if not expected - self._inbox.removed("service"):
+                expected = set()  # the event has come after the list
+                break
+            await asyncio.sleep(_MOMENT)
+        if self._doubts.about(["service"], ["service"] if expected else [], self._now()):
+            raise EngineError(self._endpoint, f"the engine lists none of the {len(expected)} services that there were")
+        return batch
+
+    def _missing(self, kind: str, batch: convert.Batch[T], events: Sequence[Event]) -> set[str]:
+        """Return the ids of all that was there, if a list names none of them; else nothing."""
+        expected = self._view.known(kind) - _removed(_last_actions(events, kind))
+        return set() if batch.blind or expected & (batch.records.keys() | batch.unreadable) else expected
+
+    def _doubted_tasks(self, service_ids: Sequence[str], raws: Sequence[Json]) -> set[str]:
+        """Return services that ran tasks a moment ago, are to have some, and have neither old nor new ones listed."""
+        listed = {raw.get("ServiceID") for raw in raws if isinstance(raw, dict)}
+        bare = {i for i in service_ids if i not in listed and self._view.expects_tasks(i)}
+        return bare if self._doubts.about(service_ids, bare, self._now()) else set()
 
     @staticmethod
     async def _inspect(call: Awaitable[Json]) -> list[Json]:
@@ -287,8 +311,9 @@ class _Session:
                 await self._read_services(ids)
                 ids = [i for i in ids if i in self._view.service_ids]
                 continue
-            self._doubt_tasks(ids, raws)
-            moved = self._view.set_tasks(ids, convert.tasks(raws, self._view.ingress))
+            doubted = self._doubted_tasks(ids, raws)
+            known = [i for i in ids if i not in doubted]
+            moved = self._view.set_tasks(known, convert.tasks(raws, self._view.ingress))
             self._note(ids, changed=moved)
             self._pacing.tasks_read(ids, self._now(), self._now() - began)
             return
