@@ -8,9 +8,10 @@ from structlog.testing import capture_logs
 from support.ports import free_port
 from support.story import Story
 from swarm_xds.debug.operators import Stranger
+from swarm_xds.given import SettingsError
 from swarm_xds.operations import Operations
 from swarm_xds.server import AddressError
-from swarm_xds.settings import Settings, SettingsError, load
+from swarm_xds.settings import Settings, load
 from swarm_xds.sources.compose import ComposeSource
 
 

@@ -11,12 +11,13 @@ import pytest
 from support.ports import free_port
 from support.xds_client import PATIENCE, Client, listener, routes, snapshots
 from swarm_xds.demo.envoy import Envoy
+from swarm_xds.given import SettingsError
 from swarm_xds.model import EdgeOptions
 from swarm_xds.pipeline import Pipeline
 from swarm_xds.server import Publisher, XdsServer
 from swarm_xds.server.delta import DeltaSubscription
 from swarm_xds.server.subscription import Response
-from swarm_xds.settings import Settings, SettingsError, load
+from swarm_xds.settings import Settings, load
 from swarm_xds.snapshot import LISTENER, ROUTE, Resource, Resources, Snapshot
 from swarm_xds.swarm import SwarmState
 from swarm_xds.translate import BootstrapOptions

@@ -9,30 +9,23 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from swarm_xds.certs.acme.options import LETS_ENCRYPT, AcmeOptions, ChallengeType
 from swarm_xds.certs.base import Identity
+from swarm_xds.given import SettingsError, gather
 from swarm_xds.labels import Via
 from swarm_xds.model import EdgeOptions, Tracing
 from swarm_xds.networks.home import RelayOptions
 from swarm_xds.networks.memory import NetworkTimings
 from swarm_xds.networks.plan import NetworkOptions
 
-PREFIX = "SWARM_XDS_"
-#: Begins the variables of the commands that ask a control plane; they may stand in the same environment.
-CLIENT_PREFIX = f"{PREFIX}ASK_"
 #: Seconds that a restart of a control plane may take without any edge ceasing to listen.
 _SHORTEST_TTL = 60
 
 Port = Annotated[int, Field(ge=1, le=65_535)]
 Milliseconds = Annotated[int, Field(ge=1, le=86_400_000)]
 LimitMilliseconds = Annotated[int, Field(ge=0, le=86_400_000)]
-
-
-class SettingsError(ValueError):
-    """A setting that is unknown or bad; the message has one line for each."""
 
 
 class Settings(BaseModel):
@@ -366,16 +359,7 @@ def load(given: Mapping[str, Any], environ: Mapping[str, str], file: Path | None
     Raises:
         SettingsError: Something is unknown or bad, with where it stands.
     """
-    values: dict[str, Any] = {}
-    origins: dict[str, str] = {}
-    for name, value in _from_file(file).items():
-        values[name], origins[name] = value, f"{file}: {name}"
-    for variable, value in sorted(environ.items()):
-        if variable.startswith(PREFIX) and not variable.startswith(CLIENT_PREFIX):
-            name = variable.removeprefix(PREFIX).lower()
-            values[name], origins[name] = value, f"environment variable {variable}"
-    for name, value in given.items():
-        values[name], origins[name] = value, f"--{name.replace('_', '-')}"
+    values, origins = gather(given, environ, file)
     try:
         return Settings.model_validate(values)
     except ValidationError as error:
@@ -396,17 +380,3 @@ def _is_loopback(listen: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
-
-
-def _from_file(file: Path | None) -> Mapping[str, Any]:
-    if file is None:
-        return {}
-    try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise SettingsError(f"{file}: {' '.join(str(error).split())}") from error
-    if content is None:
-        return {}
-    if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
-        raise SettingsError(f"{file}: not a mapping of settings")
-    return content

@@ -15,9 +15,10 @@ from swarm_xds.cli.ask.show import print_table
 from swarm_xds.cli.ask.tables import Table, Tone
 from swarm_xds.cli.output import failed, tell, wrong_use
 from swarm_xds.cli.stacks import SECONDS, StackName, first, source
+from swarm_xds.given import SettingsError
 from swarm_xds.migrate import ConfigurationError, Fate, Finding, configuration, labels
 from swarm_xds.problem import Severity
-from swarm_xds.settings import Settings, SettingsError, load
+from swarm_xds.settings import Settings, load
 from swarm_xds.sources import Reading
 from swarm_xds.sources.docker import EndpointError, EngineError
 

@@ -20,11 +20,12 @@ from swarm_xds.cli.ask.client import Asked, asking
 from swarm_xds.cli.ask.show import Output, Style
 from swarm_xds.cli.output import Format, failed, tell, write, wrong_use
 from swarm_xds.cli.stacks import SECONDS, first
+from swarm_xds.given import SettingsError
 from swarm_xds.networks.decision import Decision, Step
 from swarm_xds.networks.manager import NetworkManager
 from swarm_xds.networks.wanted import NetworkPlan, RelaySpec
 from swarm_xds.pipeline import Build, Pipeline
-from swarm_xds.settings import Settings, SettingsError, load
+from swarm_xds.settings import Settings, load
 from swarm_xds.sources import Reading
 from swarm_xds.sources.docker import EndpointError, EngineError, find_endpoints
 from swarm_xds.swarm import SwarmState

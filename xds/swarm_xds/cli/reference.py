@@ -7,9 +7,10 @@ import typer
 
 from swarm_xds.cli import labels
 from swarm_xds.cli.output import failed
+from swarm_xds.given import PREFIX
 from swarm_xds.metrics import TABLE
 from swarm_xds.problem import Kind
-from swarm_xds.settings import PREFIX, Settings
+from swarm_xds.settings import Settings
 
 _PRINTED = "<!-- Printed by `swarm-xds reference`; a test keeps it in step with the code. -->"
 

@@ -13,9 +13,10 @@ import typer
 from swarm_xds import log, native
 from swarm_xds.app import serve as run
 from swarm_xds.cli.output import failed, wrong_use
+from swarm_xds.given import PREFIX, SettingsError
 from swarm_xds.server import AddressError, CertificateError
 from swarm_xds.server.handshakes import Handshakes
-from swarm_xds.settings import PREFIX, Settings, SettingsError, load
+from swarm_xds.settings import Settings, load
 from swarm_xds.sources.docker import EndpointError
 
 EXAMPLES = """Examples:

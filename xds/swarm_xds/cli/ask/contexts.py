@@ -16,7 +16,7 @@ import typer
 import yaml
 
 from swarm_xds.cli.output import failed, wrong_use
-from swarm_xds.settings import CLIENT_PREFIX
+from swarm_xds.given import CLIENT_PREFIX
 
 DEFAULT_ADDRESS = "127.0.0.1:18002"
 
