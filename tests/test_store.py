@@ -229,8 +229,6 @@ async def test_a_control_plane_without_a_manager_serves_what_it_kept(tmp_path: P
         with capture_logs() as logs:
             async with control_plane(engine, path) as (app, port, url), httpx.AsyncClient(base_url=url) as client:
                 assert app.publisher.latest is None
-                assert (await client.get("/readyz")).status_code == 503
-                assert (await client.get("/healthz")).json()["status"] == "starting"
                 async with asyncio.timeout(PATIENCE):
                     assert (await app.publisher.published()).of("").version == version
                 assert app.record.restored == restored.written
@@ -248,7 +246,7 @@ async def test_a_control_plane_without_a_manager_serves_what_it_kept(tmp_path: P
                     await _until(lambda: app.record.members[0].standing is Standing.CURRENT)
                 (entry,) = [each for each in logs if each["event"] == "snapshot.restored"]
                 assert entry["log_level"] == "warning"
-                assert timedelta(seconds=entry["age_seconds"]) <= datetime.now(UTC) - restored.written
+                assert timedelta(seconds=entry["age_seconds"] - 0.5) <= datetime.now(UTC) - restored.written
                 engine.start()
                 engine.add_service("other", labels={**labels, HOSTS: "b.example.org"}, networks=[network], tasks=1)
                 await _until(lambda: app.record.restored is None)
