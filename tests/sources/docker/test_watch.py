@@ -344,7 +344,7 @@ async def test_no_failure_is_read_as_no_services(
     ("path", "body"),
     [
         *((path, b"[]") for path in ("/services", "/tasks", "/networks", "/nodes", "/secrets")),
-        pytest.param("/tasks", b'[{"ID": "x"}]', id="a task of nobody"),
+        pytest.param("/tasks", b'[{"ID": "x", "ServiceID": []}]', id="a task of nobody"),
     ],
 )
 async def test_a_list_that_is_suddenly_empty_is_doubted(

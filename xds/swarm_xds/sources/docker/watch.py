@@ -285,7 +285,7 @@ class _Session:
 
     def _doubted_tasks(self, service_ids: Sequence[str], raws: Sequence[Json]) -> set[str]:
         """Return services that ran tasks a moment ago, are to have some, and have neither old nor new ones listed."""
-        listed = {raw.get("ServiceID") for raw in raws if isinstance(raw, dict)}
+        listed = {str(raw.get("ServiceID")) for raw in raws if isinstance(raw, dict)}
         bare = {i for i in service_ids if i not in listed and self._view.expects_tasks(i)}
         return bare if self._doubts.about(service_ids, bare, self._now()) else set()
 
