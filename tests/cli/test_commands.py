@@ -180,6 +180,7 @@ def test_what_was_kept_can_be_exported(tmp_path: Path, stack: Path, envoy_binary
     """`serve` ends on SIGTERM and has kept what it served; `export` makes a configuration of it that Envoy accepts."""
     kept = tmp_path / "snapshot"
     args = ["serve", "--source", "compose", str(stack), "--listen", "127.0.0.1:0", "--snapshot-file", str(kept)]
+    args += ["--metrics-listen", "", "--debug-listen", ""]
     binary = str(Path(sys.executable).parent / "swarm-xds")
     with subprocess.Popen([binary, *args], stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr

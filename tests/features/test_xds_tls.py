@@ -111,7 +111,7 @@ class Edge:
             first = None
             while True:
                 try:
-                    answer = await client.get(f"http://127.0.0.1:{self.admin}/stats?filter=cluster.xds.ssl.{why}")
+                    answer = await client.get(f"http://127.0.0.1:{self.admin}/stats?filter=\\(xds\\).ssl.{why}")
                     count = int(answer.text.rpartition(":")[2])
                 except (httpx.HTTPError, ValueError):
                     count = 0

@@ -103,9 +103,7 @@ async def test_an_envoy_keeps_its_stream_when_its_connection_is_old_and_shows_it
         try:
             await envoy.start()
             while True:
-                found = await client.get(
-                    f"{envoy.admin}/stats", params={"filter": "^cluster.xds.upstream_cx_close_not"}
-                )
+                found = await client.get(f"{envoy.admin}/stats", params={"filter": r"\(xds\)\.upstream_cx_close_not"})
                 if found.text.rpartition(": ")[2].strip() == "1":
                     break
             secured.publisher.publish(snapshots(world(2)))

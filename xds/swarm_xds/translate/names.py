@@ -11,9 +11,9 @@ HTTP = "http"
 HTTPS = "https"
 #: The listener of HTTP/3.
 HTTP3 = "http3"
-#: The cluster of the control plane in the bootstrap.
-CONTROL_PLANE = "xds"
-#: The cluster of the collector of spans; no service's name has parentheses.
+#: The cluster of the control plane in the bootstrap; no service's name has parentheses, and one may be named ``xds``.
+CONTROL_PLANE = "(xds)"
+#: The cluster of the collector of spans.
 COLLECTOR = "(otlp)"
 
 
