@@ -313,7 +313,7 @@ class _Session:
                 continue
             doubted = self._doubted_tasks(ids, raws)
             known = [i for i in ids if i not in doubted]
-            moved = self._view.set_tasks(known, convert.tasks(raws, self._view.ingress))
+            moved = self._view.set_tasks(known, convert.tasks(raws, self._view.ingress)) if known else set()
             self._note(ids, changed=moved)
             self._pacing.tasks_read(ids, self._now(), self._now() - began)
             return
