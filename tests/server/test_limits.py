@@ -36,10 +36,17 @@ class Limited:
 @asynccontextmanager
 async def limited(**limits: float) -> AsyncIterator[Limited]:
     """Run a server."""
+    async with unpublished(**limits) as place:
+        place.publisher.publish(snapshots(ONE))
+        yield place
+
+
+@asynccontextmanager
+async def unpublished(**limits: float) -> AsyncIterator[Limited]:
+    """Run a server that has nothing to serve yet."""
     publisher, recorder = Publisher(), Recorder()
     server = XdsServer(publisher, "127.0.0.1:0", recorder, Limits(**limits))  # type: ignore[arg-type] # numbers all
     port = await server.start()
-    publisher.publish(snapshots(ONE))
     try:
         yield Limited(publisher, recorder, port)
     finally:
@@ -125,6 +132,17 @@ async def test_a_stream_without_a_request_ends() -> None:
         async with asyncio.timeout(PATIENCE):
             assert await call.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
         assert place.reasons() == ["no request within 0.05 s"]
+
+
+async def test_who_waits_for_the_first_snapshot_is_let_go(variant: str) -> None:
+    """Another replica may have one, and an Envoy that begins has nothing; it is no fault of the client's."""
+    async with unpublished(first_snapshot=0.05) as place, Client(place.port, variant=variant) as client:
+        await client.subscribe(CLUSTER)
+        assert (await client.end(CLUSTER))[0] is grpc.StatusCode.OK
+        assert place.recorder.refusals == []
+        place.publisher.publish(snapshots(ONE))
+        async with Client(place.port, variant=variant) as again:
+            assert (await again.have(CLUSTER)).names == ("a",)
 
 
 async def test_a_flood_of_requests_is_read_slowly_and_holds_up_nobody(variant: str) -> None:

@@ -59,6 +59,11 @@ class Limits:
     first_request: float = 30.0
     """Seconds that a stream may be open without a request."""
 
+    first_snapshot: float = 10.0
+    """Seconds that a client waits where nothing was published yet; afterwards it is let go.
+
+    Another replica may have something to serve; a client that begins has nothing."""
+
     write: float = 60.0
     """Seconds that a client may take to take one response; afterwards it comes back, and is sent the latest.
 

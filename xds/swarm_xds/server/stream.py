@@ -107,7 +107,7 @@ class Stream:
         self._wake.set()
 
     async def run(self, transport: Transport) -> None:
-        """Serve until the client ends the stream or ``close`` is called.
+        """Serve until the client ends the stream, ``close`` is called, or nothing was published for too long.
 
         Raises:
             RefusedError: The stream cannot go on.
@@ -122,6 +122,8 @@ class Stream:
                         return
                     self._take(request, transport)
                     read = self._start_reading(transport)
+                elif self._vain is not None and self._setting.clock() >= self._vain:
+                    return
                 elif response := self._next_response() or self._heartbeat():
                     await self._send(response, transport)
                 else:
@@ -146,7 +148,7 @@ class Stream:
 
     async def _sleep(self, transport: Transport) -> None:
         """Return when a request or a snapshot has come, or the sequence has waited long enough."""
-        deadline = _soonest(self._sequence.deadline, self._next_heartbeat, transport.expires)
+        deadline = _soonest(self._sequence.deadline, self._next_heartbeat, transport.expires, self._vain)
         if self._peer is None:
             deadline = self._began + self._setting.limits.first_request
             if self._setting.clock() >= deadline:
@@ -155,6 +157,12 @@ class Stream:
             async with asyncio.timeout(None if deadline is None else max(0.0, deadline - self._setting.clock())):
                 await self._wake.wait()
         self._wake.clear()
+
+    @property
+    def _vain(self) -> float | None:
+        """When the client has waited long enough for something to be published; ``None`` if something was."""
+        nothing = self._setting.publisher.latest is None
+        return self._began + self._setting.limits.first_snapshot if nothing else None
 
     def _take(self, request: Request, transport: Transport) -> None:
         check_length(request, self._setting.limits)
