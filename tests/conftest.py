@@ -1,8 +1,10 @@
 """Fixtures that every kind of test may use."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 
 ROOT = Path(__file__).parent.parent
 
@@ -13,6 +15,14 @@ def envoy_binary() -> Path:
     binary = ROOT / ".envoy" / "envoy" / "_bin" / "envoy"
     assert binary.is_file(), f"no Envoy at {binary}: run `make envoy` first"
     return binary
+
+
+@pytest.fixture(autouse=True)
+def _logs_of_its_own() -> Iterator[None]:
+    """Undo what a command has set up for its process: a later test would log into a file that is closed."""
+    before = structlog.get_config()
+    yield
+    structlog.configure(**before)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -362,6 +362,9 @@ def _specification(service: Service) -> Service:
 
 
 def _same(one: Service, other: Service, *, whole: bool) -> bool:
+    if one is other:
+        # As nearly all are, since sources keep what did not change.
+        return True
     return one == other if whole else _specification(one) == _specification(other)
 
 
