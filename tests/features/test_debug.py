@@ -1,6 +1,9 @@
 """The debug API of a running system tells the truth, with a real Envoy."""
 
 import asyncio
+import os
+import signal
+from collections.abc import Callable
 from pathlib import Path
 
 import grpc
@@ -69,6 +72,70 @@ async def test_every_method_against_a_real_envoy(envoy_binary: Path, *, incremen
         found = await debug.Explain(pb.ExplainRequest(url="http://shop.example.org/"))
         assert (found.outcome, found.steps[-1].subject) == ("not-served", "proxy")
         watch.cancel()
+
+
+async def _seen(
+    holds: Callable[[pb.ListNodesResponse, pb.DiffResponse], bool], debug: debug_pb2_grpc.DebugStub
+) -> float:
+    """Return after how many milliseconds `nodes` and `diff` say what is the case."""
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    while not holds(await debug.ListNodes(pb.ListNodesRequest()), await debug.Diff(pb.DiffRequest())):
+        await asyncio.sleep(0.005)
+    return (loop.time() - began) * 1000
+
+
+async def test_watch_nodes_and_diff_follow_faults(envoy_binary: Path) -> None:
+    """A proxy that is frozen, one that is killed, and an engine that is away; in the print, after how long."""
+    async with (
+        world(envoy_binary) as place,
+        httpx.AsyncClient() as client,
+        grpc.aio.insecure_channel(place.debug) as channel,
+        asyncio.timeout(110),
+    ):
+        debug = debug_pb2_grpc.DebugStub(channel)
+        place.add("shop", "shop.example.org")
+        await place.until(client, "shop.example.org", 200, seconds=60)
+        await place.app.publisher.answered()
+        watch = debug.Watch(pb.WatchRequest())
+        await watch.initial_metadata()
+
+        os.kill(place.envoy.pid, signal.SIGSTOP)
+        place.add("late", "late.example.org", tasks=1)
+        change = pb.Change()
+        while "late" not in change.cause:
+            change = (await watch.read()).change
+        assert change.phase == pb.Change.PHASE_PUBLISHED
+        behind = await _seen(
+            lambda nodes, diff: (
+                nodes.nodes[0].standing == pb.STANDING_WAITING and "late" in {each.name for each in diff.differences}
+            ),
+            debug,
+        )
+        found = await debug.Explain(pb.ExplainRequest(url="http://late.example.org/"))
+        assert "envoy-1" in str(found.steps)
+        os.kill(place.envoy.pid, signal.SIGCONT)
+        while not (change.phase == pb.Change.PHASE_SERVED and "late" in change.cause):
+            change = (await watch.read()).change
+        current = await _seen(
+            lambda nodes, diff: nodes.nodes[0].standing == pb.STANDING_CURRENT and not diff.differences, debug
+        )
+
+        os.kill(place.envoy.pid, signal.SIGKILL)
+        event = pb.NodeEvent()
+        while event.kind != pb.NodeEvent.KIND_LEFT:
+            event = (await watch.read()).node
+        gone = await _seen(lambda nodes, _: nodes.nodes[0].standing == pb.STANDING_GONE, debug)
+        again = place.another(envoy_binary, "envoy-1")
+        try:
+            await again.start()
+            back = await _seen(
+                lambda nodes, diff: nodes.nodes[0].standing == pb.STANDING_CURRENT and not diff.differences, debug
+            )
+        finally:
+            await again.stop()
+        watch.cancel()
+        print(f"told after ms: behind {behind:.0f}, current {current:.0f}, gone {gone:.0f}, back {back:.0f}")  # noqa: T201 - a figure
 
 
 async def test_a_listener_that_envoy_refuses_is_told_within_a_second(envoy_binary: Path) -> None:
