@@ -309,7 +309,7 @@ async def attempts(envoy: Envoy) -> int:
     """Return how many connections Envoy has made to its control plane."""
     async with httpx.AsyncClient() as client:
         with suppress(httpx.TransportError):
-            found = await client.get(f"{envoy.admin}/stats", params={"filter": r"^cluster\.\(xds\)\.upstream_cx_total$"})
+            found = await client.get(f"{envoy.admin}/stats", params={"filter": r"\(xds\)\.upstream_cx_total$"})
             return int(found.text.rpartition(": ")[2] or 0)
     return 0
 
