@@ -279,6 +279,8 @@ def test_the_cause_and_the_cure(setup: Setup, subject: Subject, text: str, cure:
 ALONE = replace(FLEET, host_ports=True, tasks=(Task(id="p1", addresses=(("n9", "10.9.0.7"),)),))
 
 NOTES = [
+    ("proxies that ask another control plane", Setup((WEB,), fleet=replace(ALONE, host_ports=False), proxies=nobody),
+     "none of the 1 proxies of fleet default that run is connected to this control plane", "ask the other"),
     ("direct with no proxy to spare", Setup((service(networks=("n1",), labels={"xds.network.via": "direct"}),),
      fleet=ALONE, relays=(relay(tasks=1),)),
      "only 1 serve where direct_min_serving is 1: network shop_front is reached by a relay", "run more proxies"),

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from swarm_xds.explain.values import Facts, Step, Subject, Verdict, broken, ok
+from swarm_xds.explain.values import Facts, Step, Subject, Verdict, broken, note, ok
 from swarm_xds.observe import Member, Standing, TypeState
 from swarm_xds.snapshot import CLUSTER, ENDPOINT, LISTENER, ROUTE, SECRET
 from swarm_xds.translate.names import backend_ca, certificate, client_ca
@@ -26,6 +26,11 @@ def proxy_steps(facts: Facts, fleet: str, host: str, backends: tuple[str, ...], 
     members = [each for each in facts.members if each.fleet == fleet]
     there = [each for each in members if each.standing is not Standing.GONE]
     steps: list[Step] = []
+    running = sum(len(each.tasks) for each in facts.state.fleet_services if each.fleet == fleet)
+    if not there and running:
+        # With several control planes each knows its own streams only.
+        text = f"none of the {running} proxies of fleet {fleet} that run is connected to this control plane"
+        return [note(Subject.PROXY, text, cure="ask the other control planes, or see the logs of these proxies")]
     if not there:
         text = f"no proxy of fleet {fleet} is connected"
         cure = (
