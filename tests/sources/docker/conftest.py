@@ -19,6 +19,8 @@ BOUND = 10.0
 #: Brisk polls; no resync unless a test asks for it.
 TIMINGS = Timings(fast=0.01, slow=0.05, resync=60.0, linger=0.2, retry_first=0.01, retry_cap=0.05, call=5.0, doubt=0.1)
 
+HOSTS = {"xds.hosts": "a.example"}
+
 
 class Reader:
     """Keeps reading a source and hands out its readings one by one."""
@@ -49,6 +51,9 @@ class Reader:
         await asyncio.wait([self.task], timeout=BOUND)
         await self.iterator.aclose()
         assert self.task.cancelled(), self.task
+
+
+Read = Callable[..., Reader]
 
 
 def names(reading: Reading) -> list[str]:
@@ -99,3 +104,13 @@ def logged() -> Iterator[list[Any]]:
     """What is logged, as events with fields."""
     with structlog.testing.capture_logs() as entries:
         yield entries
+
+
+def value(reading: Reading, name: str) -> str:
+    """Return the last label's value."""
+    return service(reading, name).labels[-1][1]
+
+
+def unreachable(logged: list[Any]) -> list[Any]:
+    """Return the log's entries above debug about the engine."""
+    return [entry["event"] for entry in logged if entry["log_level"] != "debug"]
