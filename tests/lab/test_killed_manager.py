@@ -12,6 +12,7 @@ from support.lab import Lab, wait_for
 from support.lab_swarm import ARTICLE, FLEET, left, relays, remove, running, settled
 from swarm_xds.model import EdgeOptions
 from swarm_xds.networks.engine import RelayEngine
+from swarm_xds.networks.home import RelayOptions
 from swarm_xds.networks.manager import NetworkManager
 from swarm_xds.networks.memory import NetworkTimings
 from swarm_xds.networks.plan import NetworkOptions
@@ -21,7 +22,8 @@ from swarm_xds.sources.docker import DockerSource, Endpoint
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(300)]
 
 STACK = "killed"
-WRITES = ("create_service", "create_config", "update_service", "remove_service", "remove_config")
+WRITES = ("create_service", "create_config", "update_service", "create_pause", "remove_service", "remove_config")
+OPTIONS = NetworkOptions(relay=RelayOptions(pauses=1))
 
 
 class KilledError(Exception):
@@ -42,7 +44,7 @@ async def keep_networks(lab: Lab) -> None:
     """Be the part of a control plane that reads and writes the swarm."""
     endpoint = Endpoint(url=f"unix://{lab.socket(1)}")
     manager = NetworkManager([endpoint], NetworkTimings(linger=0.5))
-    pipeline = Pipeline(EdgeOptions(), "default", NetworkOptions())
+    pipeline = Pipeline(EdgeOptions(), "default", OPTIONS)
 
     async def read() -> None:
         async for reading in DockerSource([endpoint]).readings():
@@ -74,9 +76,9 @@ async def until(what: str, fact: Callable[[], bool]) -> None:
     await asyncio.to_thread(wait_for, what, fact, 60)
 
 
-@pytest.mark.parametrize("after", range(1, 6))
+@pytest.mark.parametrize("after", range(1, 8))
 async def test_killed_after_a_write(alone: Lab, monkeypatch: pytest.MonkeyPatch, after: int) -> None:
-    """Three writes make a relay, two take it away."""
+    """Four writes make a relay with one pause, three take it away."""
     done = 0
 
     def counted(write: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
@@ -95,15 +97,15 @@ async def test_killed_after_a_write(alone: Lab, monkeypatch: pytest.MonkeyPatch,
     for name in WRITES:
         monkeypatch.setattr(RelayEngine, name, counted(getattr(RelayEngine, name)))
     await asyncio.to_thread(alone.deploy, STACK, ARTICLE, env={"EXAMPLE_IMAGE": APP})
-    if after <= 3:
+    if after <= 4:
         with pytest.raises(KilledError):
             await keep_networks(alone)
     async with kept(alone):
-        await until("a relay", lambda: len(relays(alone, STACK)) == 1)
+        await until("a relay, its config and its pause", lambda: sum("relay" in each for each in left(alone, STACK)) == 3)
         await asyncio.to_thread(settled, alone, relays(alone, STACK)[0], 2)
     gone = ("service", "update", "--detach", "--no-resolve-image", "--label-rm", "com.docker.lb.hosts")
     await asyncio.to_thread(alone.docker, 1, *gone, f"{STACK}_demo")
-    if after > 3:
+    if after > 4:
         with pytest.raises(KilledError):
             await keep_networks(alone)
     async with kept(alone):

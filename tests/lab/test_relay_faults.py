@@ -25,6 +25,7 @@ from support.load import Load
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(240)]
 
+CONFIG = "{{(index .Spec.TaskTemplate.ContainerSpec.Configs 0).ConfigName}}"
 STACK, HOST = "faulty", "faulty.example.org"
 
 
@@ -54,7 +55,7 @@ def test_a_relay_that_is_removed_by_hand_comes_back(relayed: Lab, edges: Edges) 
 def test_a_config_and_a_network_that_are_removed_by_hand(relayed: Lab, edges: Edges) -> None:
     """What a relay uses the swarm keeps; what is left when all was removed goes by itself, and comes back whole."""
     (relay,) = relays(relayed, STACK)
-    (config,) = relayed.docker(1, "config", "ls", "--filter", "label=swarm-xds.relay", "--format", "{{.Name}}").split()
+    config = relayed.docker(1, "service", "inspect", "--format", CONFIG, relay)
     network = f"{STACK}_demo-network"
     for kind, name in (("config", config), ("network", network)):
         with pytest.raises(Exception, match="in use"):

@@ -242,6 +242,34 @@ async def test_stack_is_removed_at_the_first_try(world: World, name: str) -> Non
         world.spec = replace(world.spec, network_id=world.front)
 
 
+async def test_a_relay_with_pauses(world: World) -> None:
+    """They come once the relay is made, come back, and go with the stack, or with ``uninstall``."""
+    world.spec = replace(world.spec, pauses=3)
+    manager = world.start(linger=30.0, recreate_after=30.0, resync=0.02)
+
+    def whole() -> bool:
+        return set(world.configs()) == {world.spec.config_name, *world.spec.pause_names} and bool(world.relays())
+
+    await eventually(whole)
+    made = [each for each in world.engine.written if "service" not in each]
+    assert made == [f"create config {name}" for name in (world.spec.config_name, *world.spec.pause_names)]
+    assert world.engine.written[-4] == f"update service {world.spec.name}"
+    (lost,) = [raw["ID"] for raw in world.engine.specs("config") if raw["Spec"]["Name"] == world.spec.pause_names[1]]
+    world.engine.erase_config(lost)
+    await eventually(whole)
+    for said in world.engine.remove_stack("shop"):
+        assert said == ""
+        await world.seen()
+    assert world.bare()
+    world.front = world.engine.add_network("shop_front", stack="shop")
+    world.spec = replace(world.spec, network_id=world.front)
+    world.add_web()
+    await eventually(whole)
+    await world.stop()
+    assert len((await manager.uninstall()).removed) == 5
+    assert world.bare()
+
+
 async def test_stack_is_removed_by_somebody_who_does_not_know_of_the_relay(world: World) -> None:
     """What was listed before the relay was begun is removed all the same, and then so is the relay."""
     removal = world.engine.remove_stack("shop")

@@ -125,6 +125,19 @@ def test_names_and_fingerprints_are_those_of_the_content() -> None:
     assert max(len(long.name), len(long.config_name), len(relay.config_name)) <= 63
 
 
+def test_pauses_stand_in_a_stack_and_are_no_part_of_the_relay() -> None:
+    """Without a stack there is no removal to give a moment to; more or fewer of them replace no task of a relay."""
+    (relay,), (fewer,), (alone,) = (
+        plan(state(service(), front=front), RelayOptions(pauses=pauses))[0].relays
+        for pauses, front in ((3, FRONT), (1, FRONT), (3, replace(FRONT, stack="")))
+    )
+    assert relay.pause_names == tuple(f"{relay.name}-pause-{number:02}" for number in (1, 2, 3))
+    assert fewer.pause_names == relay.pause_names[:1]
+    assert fewer.fingerprint == relay.fingerprint
+    assert alone.pause_names == ()
+    assert max(len(name) for name in replace(relay, stack="s" * 30, pauses=64).pause_names) <= 63
+
+
 DIRECT = {"xds.network.via": "direct"}
 OTHER = Network(id="n2", name="pay_back", stack="pay", subnets=("10.0.2.0/24",))
 

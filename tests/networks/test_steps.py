@@ -211,6 +211,51 @@ def test_update(story: list[tuple[float, Situation]], now: list[str], later: lis
     assert told(follow(*story)) == (now, later)
 
 
+PAUSED = replace(SPEC, pauses=2)
+#: Two pauses, and one more than are wanted.
+PAUSES = [
+    replace(CONFIG, id=f"p{number}", name=name) for number, name in enumerate(replace(SPEC, pauses=3).pause_names)
+]
+STANDING = [CONFIG, *PAUSES[:2]]
+PAUSE = "create pause"
+
+
+@pytest.mark.parametrize(
+    ("story", "now", "later"),
+    [
+        pytest.param([(0, at([PAUSED], [BEGUN]))], ATTACH, [], id="not before the relay is as it should be"),
+        pytest.param([(0, at([PAUSED], [RELAY], [CONFIG]))], [PAUSE, PAUSE], [], id="then at once"),
+        pytest.param([(0, at([PAUSED], [RELAY], STANDING[:2]))], [PAUSE], [], id="one is missing"),
+        pytest.param([(0, at([PAUSED], [RELAY], STANDING))], [], [], id="as it should be"),
+        pytest.param(
+            [(0, at([PAUSED], [RELAY], [CONFIG])), (1, at([PAUSED], [RELAY], [CONFIG], {"shop": frozenset({"web"})}))],
+            [],
+            [(PAUSE, 3.0), (PAUSE, 3.0)],
+            id="not while somebody may be removing the stack",
+        ),
+        pytest.param(
+            [(0, at([PAUSED], [RELAY], STANDING)), (1, at([PAUSED]))],
+            [],
+            [("create relay", 6.0)],
+            id="nor without the relay",
+        ),
+        pytest.param(
+            [(0, at([PAUSED], [RELAY], [CONFIG, *PAUSES]))], [], [("remove config", 5.0)], id="more than are wanted"
+        ),
+        pytest.param(
+            [(0, at([], [RELAY], STANDING))],
+            [],
+            [("remove relay", 5.0), ("remove config", 5.0), ("remove config", 5.0)],
+            id="nobody needs the relay any more",
+        ),
+        pytest.param([(0, at([], [], STANDING[1:]))], [], [("remove config", 5.0)] * 2, id="made too late"),
+    ],
+)
+def test_pauses(story: list[tuple[float, Situation]], now: list[str], later: list[tuple[str, float]]) -> None:
+    """Configs that only take ``docker stack rm`` a moment come last, and go as a relay's own does."""
+    assert told(follow(*story)) == (now, later)
+
+
 def test_order() -> None:
     """Relays are made in the order of the plan; then things are removed."""
     left = relay_of(replace(SPEC, network_id="n3"), id="r3")

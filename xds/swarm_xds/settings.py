@@ -121,6 +121,12 @@ class Settings(BaseModel):
     relay_constraints: tuple[str, ...] = Field(
         (), description="Placement constraints of relays, such as node.role==worker."
     )
+    relay_pauses: int = Field(
+        8,
+        ge=0,
+        le=64,
+        description="Empty configs beside each relay's own, so that the swarm keeps up with docker stack rm.",
+    )
     certs: Path | None = Field(
         None, description="Directory of certificates and keys, followed as it changes; hosts that they name have TLS."
     )
@@ -340,6 +346,7 @@ class Settings(BaseModel):
                 replicas=self.relay_replicas,
                 memory=self.relay_memory_mib * 1024 * 1024,
                 constraints=self.relay_constraints,
+                pauses=self.relay_pauses,
             ),
         )
 

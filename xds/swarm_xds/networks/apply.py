@@ -143,6 +143,8 @@ async def _take(step: Step, engine: RelayEngine, config_ids: dict[str, str]) -> 
         case Action.CREATE_CONFIG:
             spec = _spec(step)
             config_ids[spec.config_name] = await engine.create_config(spec)
+        case Action.CREATE_PAUSE:
+            await engine.create_pause(_spec(step), step.name)
         case Action.CREATE_RELAY:
             return await engine.create_service(_spec(step))
         case Action.UPDATE_RELAY:
@@ -169,8 +171,8 @@ def _spec(step: Step) -> RelaySpec:
     return step.spec
 
 
-#: Those after which a relay holds on to something of its stack.
-_INTO_STACKS = {Action.CREATE_CONFIG, Action.UPDATE_RELAY}
+#: Those after which a relay holds on to something of its stack, or something of it may be left.
+_INTO_STACKS = {Action.CREATE_CONFIG, Action.CREATE_PAUSE, Action.UPDATE_RELAY}
 _EVENTS = {
     Action.CREATE_RELAY: "network.relay_created",
     Action.UPDATE_RELAY: "network.relay_updated",

@@ -13,6 +13,7 @@ class Action(StrEnum):
     """What a step does."""
 
     CREATE_CONFIG = "create config"
+    CREATE_PAUSE = "create pause"
     CREATE_RELAY = "create relay"
     UPDATE_RELAY = "update relay"
     REMOVE_RELAY = "remove relay"

@@ -19,6 +19,10 @@ from swarm_xds.swarm.marks import FLEET_LABEL, RELAY_FLEET_LABEL, RELAY_LABEL, S
 Work: TypeAlias = Callable[[Any], Json]
 
 _CONFLICT = 409
+#: What is in a config that ``docker stack rm`` is to find and remove, for whoever wonders about it.
+_PAUSE = b"""Nobody mounts this. docker stack rm removes configs after services and before networks, and the moment
+that this takes lets the swarm end the tasks that still hold the networks (swarm-xds, setting relay_pauses).
+"""
 _OURS = {"label": [RELAY_LABEL, RELAY_FLEET_LABEL]}
 
 
@@ -77,7 +81,13 @@ class RelayEngine:
 
     async def create_config(self, spec: RelaySpec) -> str:
         """Create a relay's config, unless it is there, and return its id: ``POST /configs/create``."""
-        name, data = spec.config_name, spec.configuration.encode()
+        return await self._create_config(spec, spec.config_name, spec.configuration.encode())
+
+    async def create_pause(self, spec: RelaySpec, name: str) -> None:
+        """Create a config that does nothing, unless it is there: ``POST /configs/create``."""
+        await self._create_config(spec, name, _PAUSE)
+
+    async def _create_config(self, spec: RelaySpec, name: str, data: bytes) -> str:
         labels = specification.owner_labels(spec)
         try:
             made = await self._engine.call(lambda client: client.create_config(name, data, labels=labels))

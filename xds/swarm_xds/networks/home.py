@@ -19,6 +19,7 @@ class RelayOptions:
         replicas: How many of each; two survive the loss of a node.
         memory: Limit of each, in bytes.
         constraints: Placement constraints, as Docker has them.
+        pauses: How many configs that do nothing stand in a stack beside each relay's own.
     """
 
     network: str = ""
@@ -26,6 +27,7 @@ class RelayOptions:
     replicas: int = 2
     memory: int = 128 * 1024 * 1024
     constraints: tuple[str, ...] = ()
+    pauses: int = 8
 
 
 def image(fleet: str, state: SwarmState, options: RelayOptions) -> str:

@@ -90,7 +90,7 @@ class Situation:
     @property
     def unneeded(self) -> tuple[tuple[Relay, ...], tuple[Config, ...]]:
         """Relays that are not wanted, and configs that no relay has or is to have."""
-        names = {name for spec in self.wanted for name in (spec.name, spec.config_name)}
+        names = {name for spec in self.wanted for name in (spec.name, spec.config_name, *spec.pause_names)}
         used = {config_id for relay in self.observed.relays for config_id in relay.config_ids}
         return (
             tuple(relay for relay in self.observed.relays if relay.name not in names),

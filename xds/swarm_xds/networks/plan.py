@@ -291,6 +291,7 @@ def _relay(fleet: str, network: Network, state: SwarmState, options: RelayOption
         configuration=configure.relay(stand.subnets, network.subnets),
         memory=options.memory,
         constraints=options.constraints,
+        pauses=options.pauses if network.stack else 0,
     )
     return _Relay(spec, warnings)
 

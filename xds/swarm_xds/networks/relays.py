@@ -10,6 +10,8 @@ begun, so that whoever lists the stack from then on lists it too, and then, if n
 meanwhile, given its network and its tasks.
 """
 
+from collections.abc import Collection, Iterator
+
 from swarm_xds.networks.decision import Action, Delayed, Step
 from swarm_xds.networks.memory import Memory, NetworkTimings, Situation
 from swarm_xds.networks.observed import Config, Relay
@@ -21,11 +23,12 @@ def for_wanted(situation: Situation, memory: Memory, timings: NetworkTimings) ->
     """Return what makes relays as they are wanted."""
     present = {relay.name: relay for relay in situation.observed.relays}
     configs = {config.name for config in situation.observed.configs}
-    found = []
+    found: list[Delayed] = []
     for spec in situation.wanted:
         relay = present.get(spec.name)
         reason = _why(spec, relay)
         if not reason:
+            found += _pauses(spec, configs, memory, timings)
             continue
         at, waiting = _when(spec, relay, memory, timings)
         if relay is not None and spec.config_name not in configs:
@@ -53,13 +56,7 @@ def _why(spec: RelaySpec, relay: Relay | None) -> str:
 
 def _when(spec: RelaySpec, relay: Relay | None, memory: Memory, timings: NetworkTimings) -> tuple[float, str]:
     """Return the earliest time, and what is waited for."""
-    waits = [(float("-inf"), "")]
-    if spec.name in memory.vanished:
-        reason = "it has vanished: somebody may be removing the stack"
-        waits.append((memory.vanished[spec.name] + timings.recreate_after, reason))
-    if spec.stack in memory.disturbed:
-        reason = f"a service of stack {spec.stack} has vanished: somebody may be removing the stack"
-        waits.append((memory.disturbed[spec.stack] + timings.quiet, reason))
+    waits = _doubts(spec, memory, timings)
     if relay is not None and relay.fingerprint:
         again = timings.read_again if spec.reads else timings.update_again
         waits.append((memory.relays[relay.name].since + again, "it was changed a moment ago"))
@@ -67,6 +64,27 @@ def _when(spec: RelaySpec, relay: Relay | None, memory: Memory, timings: Network
         reason = "somebody who does not know of it yet may be removing the stack"
         waits.append((memory.relays[relay.name].since + timings.settle, reason))
     return max(waits)
+
+
+def _doubts(spec: RelaySpec, memory: Memory, timings: NetworkTimings) -> list[tuple[float, str]]:
+    """Return until when somebody may be removing the stack, and why."""
+    waits = [(float("-inf"), "")]
+    if spec.name in memory.vanished:
+        reason = "it has vanished: somebody may be removing the stack"
+        waits.append((memory.vanished[spec.name] + timings.recreate_after, reason))
+    if spec.stack in memory.disturbed:
+        reason = f"a service of stack {spec.stack} has vanished: somebody may be removing the stack"
+        waits.append((memory.disturbed[spec.stack] + timings.quiet, reason))
+    return waits
+
+
+def _pauses(spec: RelaySpec, configs: Collection[str], memory: Memory, timings: NetworkTimings) -> Iterator[Delayed]:
+    """Yield what makes the pauses of a relay that is as it should be: they hold up nothing, and nothing needs them."""
+    at, waiting = max(_doubts(spec, memory, timings))
+    for name in spec.pause_names:
+        if name not in configs:
+            step = _step(Action.CREATE_PAUSE, spec, "the removal of its stack is to take a moment", name=name)
+            yield Delayed(step=step, at=at, reason=waiting)
 
 
 def for_unneeded(situation: Situation, memory: Memory, timings: NetworkTimings) -> list[Delayed]:

@@ -1,7 +1,7 @@
 """The network plan as values. Pure."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 _MAX_NAME = 63
@@ -50,6 +50,8 @@ class RelaySpec:
         constraints: Placement constraints, as Docker has them.
         secrets: What a reader hands over, sorted.
         identity: What it shows itself by: the authorities, its certificate and its key.
+        pauses: How many configs beside its own ``docker stack rm`` finds to remove before it comes to the networks
+            (docs/adr/009). No task depends on them, so they are no part of the fingerprint.
     """
 
     fleet: str
@@ -64,6 +66,7 @@ class RelaySpec:
     constraints: tuple[str, ...] = ()
     secrets: tuple[SecretFile, ...] = ()
     identity: tuple[SecretFile, ...] = ()
+    pauses: int = field(default=0, repr=False)
 
     @property
     def reads(self) -> bool:
@@ -91,6 +94,11 @@ class RelaySpec:
     def config_name(self) -> str:
         """Name of the Docker config, which changes with its content, since a config cannot be changed."""
         return f"{self.name[: _MAX_NAME - 9]}-{hashlib.sha256(self.configuration.encode()).hexdigest()[:8]}"
+
+    @property
+    def pause_names(self) -> tuple[str, ...]:
+        """Names of the Docker configs that only take ``docker stack rm`` a moment to remove."""
+        return tuple(f"{self.name[: _MAX_NAME - 9]}-pause-{number:02}" for number in range(1, self.pauses + 1))
 
     @property
     def fingerprint(self) -> str:
