@@ -1,15 +1,37 @@
 """What a deployment would change."""
 
-from support.story import NETWORK, service, state
+import time
+from dataclasses import replace
+
+import pytest
+
+from support.certificates import authority
+from support.story import NETWORK, Story, service
+from swarm_xds.certs.base import CertificatesReading
+from swarm_xds.certs.check import read
+from swarm_xds.certs.hold import Held, hold
 from swarm_xds.debug.preview import Planned, Preview, What, preview
 from swarm_xds.model import EdgeOptions
 from swarm_xds.pipeline import Pipeline
-from swarm_xds.swarm import Service
+from swarm_xds.swarm import Secret, Service
 
 
-def plan(*there: Service, stacks: tuple[str, ...] = (), planned: tuple[Planned, ...] = ()) -> Preview:
-    """Plan on a swarm of some services."""
-    return preview(state(*there), planned, stacks, Pipeline(EdgeOptions(), "default"))
+def plan(
+    *there: Service,
+    stacks: tuple[str, ...] = (),
+    planned: tuple[Planned, ...] = (),
+    known: tuple[str, ...] = (),
+    files: dict[str, bytes] | None = None,
+    secrets: tuple[str, ...] = (),
+) -> Preview:
+    """Plan on a swarm of some services, with secrets that nobody has read and files that are read."""
+    story = Story()
+    held = hold(Held(), {name: read(name, content) for name, content in (files or {}).items()}, time.time())
+    story.publish(*there, certificates=CertificatesReading(certificates=held.certificates))
+    assert story.record.situation is not None
+    there_are = tuple(Secret(id=name, name=name) for name in known)
+    situation = replace(story.record.situation, state=replace(story.record.situation.state, secrets=there_are))
+    return preview(situation, planned, stacks, Pipeline(EdgeOptions(), "default"), secrets)
 
 
 def would(name: str = "shop_web", *, networks: tuple[str, ...] = (NETWORK.name,), **labels: str) -> Planned:
@@ -79,6 +101,31 @@ def test_problems_come_and_go() -> None:
     assert [each.label for each in found.gone] == ["com.docker.lb.prot"]
     assert [each.label for each in found.new] == ["com.docker.lb.port", ""]
     assert told(found) == [(What.CLUSTER, "web", "port 80 on edge", "in its last accepted form")]
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        pytest.param({"files": {"app.pem": authority().issue("shop.example.org").pair}}, id="it is there"),
+        pytest.param({"known": ("app.pem",)}, id="it is a secret that no service has named yet"),
+        pytest.param({"secrets": ("shop_app.pem",)}, id="it comes with the stack"),
+        pytest.param({"secrets": ("shop_app.pem-2",)}, id="it comes with the stack, in a version"),
+    ],
+)
+def test_a_certificate_is_not_missed(given: dict[str, object]) -> None:
+    """Its host is served over TLS, in full."""
+    found = plan(planned=(would(ssl_cert="app.pem"),), **given)  # type: ignore[arg-type]
+    assert (What.ROUTE, "https://shop.example.org/", "", "to shop_web") in told(found)
+    assert (What.CLUSTER, "shop_web", "", "port 80 on edge") in told(found)
+    assert not found.new
+
+
+def test_a_certificate_that_there_is_not_is_missed() -> None:
+    """Neither here nor in the stack; one that is for another host is as good as none."""
+    (missed,) = plan(planned=(would(ssl_cert="app.pem"),), secrets=("shop_other.pem",)).new
+    assert 'there is no file or secret "app.pem"' in missed.reason
+    other = {"app.pem": authority().issue("b.example.org").pair}
+    assert "does not name" in plan(planned=(would(ssl_cert="app.pem"),), files=other).new[0].reason
 
 
 def test_a_network_that_is_not_there_yet_is_the_new_stacks_own() -> None:

@@ -114,12 +114,20 @@ async def test_routes_and_services(asked: Asked) -> None:
         ("web.example.org", "/", ["web"], ""),
     ]
     assert [list(share.endpoints) for share in routes[1].shares] == [["10.9.0.10:80", "10.9.0.11:80"]]
-    assert not (await asked.debug.ListRoutes(pb.ListRoutesRequest(fleet="other"))).routes
     services = (await asked.debug.ListServices(pb.ListServicesRequest())).services
     assert [(each.name, list(each.routes), each.tasks_running, list(each.networks)) for each in services] == [
         ("old", ["old.example.org/"], 1, ["edge"]),
         ("web", ["web.example.org/"], 2, ["edge"]),
     ]
+
+
+async def test_a_host_that_waits_for_its_certificate_has_no_route_over_tls(asked: Asked) -> None:
+    """Only the one in plain, which leads there."""
+    asked.story.publish(service("web", ssl_only="true"))
+    routes = (await asked.debug.ListRoutes(pb.ListRoutesRequest())).routes
+    assert [(each.scheme, each.redirect) for each in routes] == [("http", "https://")]
+    (found,) = (await asked.debug.ListServices(pb.ListServicesRequest())).services
+    assert list(found.routes) == ["web.example.org/"]
 
 
 async def test_problems_by_severity_and_service(asked: Asked) -> None:
@@ -155,7 +163,6 @@ async def test_nodes_and_their_differences(asked: Asked) -> None:
         ("ClusterLoadAssignment", "web", pb.Difference.KIND_OTHER, ""),
         ("RouteConfiguration", "http", pb.Difference.KIND_OTHER, ""),
     ]
-    assert not (await asked.debug.Diff(pb.DiffRequest(fleet="other"))).differences
 
 
 async def test_a_snapshot_and_an_unknown_fleet(asked: Asked) -> None:
@@ -166,9 +173,29 @@ async def test_a_snapshot_and_an_unknown_fleet(asked: Asked) -> None:
     routes = await asked.debug.GetSnapshot(pb.GetSnapshotRequest(type_url=ROUTE))
     assert [each.resource.type_url for each in routes.resources] == [ROUTE]
     with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await asked.debug.GetSnapshot(pb.GetSnapshotRequest(fleet="other"))
-    assert caught.value.code() is grpc.StatusCode.NOT_FOUND
-    assert "there are default" in (caught.value.details() or "")
+        await asked.debug.GetSnapshot(pb.GetSnapshotRequest(type_url="cluster"))
+    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
+async def test_what_nobody_has_heard_of(asked: Asked) -> None:
+    """An empty answer would say that all is well with it."""
+    asked.story.publish(service("shop_web"))
+    asked.story.join().take_all()
+    for method, request, told in (
+        (asked.debug.GetSnapshot, pb.GetSnapshotRequest(fleet="other"), "there are default"),
+        (asked.debug.ListRoutes, pb.ListRoutesRequest(fleet="other"), "there are default"),
+        (asked.debug.ListNodes, pb.ListNodesRequest(fleet="other"), "there are default"),
+        (asked.debug.Diff, pb.DiffRequest(fleet="other"), "there are default"),
+        (asked.debug.Diff, pb.DiffRequest(node="edge-2"), "did you mean edge-1?"),
+        (asked.debug.ListProblems, pb.ListProblemsRequest(service="web"), "did you mean shop_web?"),
+        (asked.debug.ListProblems, pb.ListProblemsRequest(service="shop_wbe"), "did you mean shop_web?"),
+    ):
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await method(request)
+        assert caught.value.code() is grpc.StatusCode.NOT_FOUND, request
+        assert told in (caught.value.details() or ""), request
+    asked.story.join(2, "edge-2", "spare").take_all()
+    assert len((await asked.debug.ListNodes(pb.ListNodesRequest(fleet="spare"))).nodes) == 1
 
 
 async def test_explain_and_a_url_that_is_none(asked: Asked) -> None:

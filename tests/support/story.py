@@ -67,7 +67,14 @@ class Story:
         there = certificates or CertificatesReading(certificates=Certificates())
         self.build = self.pipeline.build(read, certificates=there.certificates)
         self.record.published(
-            read, self.build, cause=cause, resources={}, seconds=0.001, noticed=noticed, stock=there.stock
+            read,
+            self.build,
+            cause=cause,
+            resources={},
+            seconds=0.001,
+            noticed=noticed,
+            stock=there.stock,
+            certificates=there.certificates,
         )
         return self.build
 

@@ -234,6 +234,7 @@ class App:
             seconds=seconds,
             noticed=reading.noticed if isinstance(reading, Reading) else None,
             stock=certificates.stock,
+            certificates=certificates.certificates,
         )
         self._on_published(Published(reading=swarm, build=build, changed=bool(changed), seconds=seconds))
         if first:

@@ -44,6 +44,7 @@ def plan(
     request = pb.PlanRequest(
         services=[_planned(each) for each in services],
         stacks=sorted({each.stack for each in services}) if prune else [],
+        secrets=[each.name for each in reading.state.secrets],
     )
     with connect(asked) as debug:
         answer = debug.Plan(request, timeout=SECONDS)

@@ -1,19 +1,22 @@
 """What a deployment would change: the state with other services in it, built beside the one that is served. Pure.
 
-In: the state, the services as they would be, a fresh pipeline. Out: changes of routes, clusters and networks, and
-problems. The tasks of a service stay as they are, and a new one has none yet: endpoints are not looked at.
+In: the situation, the services and secrets as they would be, a fresh pipeline. Out: changes of routes, clusters and
+networks, and problems. The tasks of a service stay as they are, and a new one has none yet: endpoints are not looked
+at. A secret that was not read yet is not said to be missing: nobody reads it before a service names it.
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from swarm_xds.certs.values import version_of
 from swarm_xds.debug.views import redirect
 from swarm_xds.labels import parse
 from swarm_xds.model import Forward, RedirectTo, Route
+from swarm_xds.observe import Situation
 from swarm_xds.pipeline import Build, Pipeline
 from swarm_xds.plan.reach import Surroundings, UnreachableError, choose_network, uses_host_port
-from swarm_xds.problem import Problem
+from swarm_xds.problem import Kind, Problem
 from swarm_xds.swarm import Network, PublishedPort, Service, SwarmState
 
 #: A service that is not there yet is younger than all others, in nanoseconds since the epoch.
@@ -59,12 +62,22 @@ class Preview:
     gone: tuple[Problem, ...]
 
 
-def preview(state: SwarmState, planned: Iterable[Planned], stacks: Iterable[str], pipeline: Pipeline) -> Preview:
-    """Return what would change; the pipeline must have built nothing yet."""
-    before = pipeline.build(state)
+def preview(
+    situation: Situation,
+    planned: Iterable[Planned],
+    stacks: Iterable[str],
+    pipeline: Pipeline,
+    secrets: Iterable[str] = (),
+) -> Preview:
+    """Return what would change; the pipeline must have built nothing yet. ``secrets`` are names of those to come."""
+    state, certificates = situation.state, situation.certificates
+    before = pipeline.build(state, certificates=certificates)
     then = _deployed(state, tuple(planned), frozenset(stacks))
-    after = pipeline.build(then)
+    after = pipeline.build(then, certificates=certificates)
     was, will = _described(state, before), _described(then, after)
+    names = {*secrets, *(secret.name for secret in state.secrets)}
+    unread = {*names, *(version_of(name)[0] for name in names)} - certificates.versions.keys()
+    owners = {service.name: service.stack for service in then.services}
     changes = [
         PlannedChange(fleet=fleet, what=what, name=name, before=old, after=new)
         for fleet, what, name in was.keys() | will.keys()
@@ -73,7 +86,15 @@ def preview(state: SwarmState, planned: Iterable[Planned], stacks: Iterable[str]
     ]
     return Preview(
         changes=tuple(sorted(changes)),
-        new=tuple(each for each in after.problems if each not in set(before.problems)),
+        new=tuple(
+            each
+            for each in after.problems
+            if each not in set(before.problems)
+            and (
+                each.kind is not Kind.BAD_CERTIFICATE
+                or unread.isdisjoint((each.value, f"{owners.get(each.service, '')}_{each.value}"))
+            )
+        ),
         gone=tuple(each for each in before.problems if each not in set(after.problems)),
     )
 
@@ -112,7 +133,15 @@ def _described(state: SwarmState, build: Build) -> dict[tuple[str, What, str], s
             for route in host.routes:
                 found[fleet.name, What.ROUTE, f"{prefix}{host.host}{route.path}"] = _route(route)
     around = Surroundings.of(state)
-    used = {(fleet.name, backend.name) for fleet in build.model.fleets for backend in fleet.backends}
+    # Not those of the model, which has none for a host that waits for its certificate.
+    used = {
+        (fleet.name, share.backend)
+        for fleet in build.model.fleets
+        for _, host in fleet.served
+        for route in host.routes
+        if isinstance(route.action, Forward)
+        for share in route.action.backends
+    }
     for service in state.services:
         for wanted in parse(service)[0].routes:
             name = f"{service.name}/{wanted.name}" if wanted.name else service.name

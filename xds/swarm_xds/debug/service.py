@@ -1,9 +1,10 @@
 """The methods of the debug API: a question in, a view of what is known out."""
 
 import asyncio
+import difflib
 import re
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -22,6 +23,7 @@ from swarm_xds.networks.decision import Decision
 from swarm_xds.observe import Answered, DifferenceKind, Event, Joined, Left, Published, Record, Refused, Situation
 from swarm_xds.observe.inventory import inventory
 from swarm_xds.pipeline import Pipeline
+from swarm_xds.snapshot import ADS_ORDER
 from swarm_xds.swarm import PublishedPort, PublishMode
 
 #: Methods and names of headers (RFC 9110, 5.6.2).
@@ -76,6 +78,7 @@ class Debug(debug_pb2_grpc.DebugServicer):
     async def ListRoutes(self, request: pb.ListRoutesRequest, context: Context) -> pb.ListRoutesResponse:
         """See the API's definition, as for all methods."""
         model = (await self._situation(context)).build.model
+        await self._check_fleet(request.fleet, context)
         fleets = [fleet for fleet in model.fleets if request.fleet in {"", fleet.name}]
         return pb.ListRoutesResponse(routes=views.routes(fleets))
 
@@ -85,11 +88,17 @@ class Debug(debug_pb2_grpc.DebugServicer):
 
     async def ListProblems(self, request: pb.ListProblemsRequest, context: Context) -> pb.ListProblemsResponse:
         """All problems."""
-        found = (await self._situation(context)).build.problems
+        situation = await self._situation(context)
+        found = situation.build.problems
+        names = {*(each.name for each in situation.state.services), *(each.service for each in found)}
+        if request.service not in names | {""}:
+            told = f"no service {request.service} carries a label of ours{_guess(request.service, names)}"
+            await context.abort(grpc.StatusCode.NOT_FOUND, told)
         return pb.ListProblemsResponse(problems=views.problems(found, request.at_least, request.service))
 
-    async def ListNodes(self, request: pb.ListNodesRequest, _: Context) -> pb.ListNodesResponse:
+    async def ListNodes(self, request: pb.ListNodesRequest, context: Context) -> pb.ListNodesResponse:
         """All proxies."""
+        await self._check_fleet(request.fleet, context)
         members = [each for each in self._record.members if request.fleet in {"", each.fleet}]
         return pb.ListNodesResponse(nodes=[views.node(member) for member in members])
 
@@ -109,12 +118,20 @@ class Debug(debug_pb2_grpc.DebugServicer):
         if fleet not in snapshots.fleets:
             known = ", ".join(sorted(snapshots.fleets))
             await context.abort(grpc.StatusCode.NOT_FOUND, f"no service names fleet {fleet}; there are {known}")
+        if request.type_url not in {"", *ADS_ORDER}:
+            told = f"{request.type_url} is no type that is served; there are {', '.join(ADS_ORDER)}"
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, told)
         # Redaction takes every resource apart.
         return await asyncio.to_thread(views.snapshot, fleet, snapshots.of(fleet), request.type_url)
 
     async def Diff(self, request: pb.DiffRequest, context: Context) -> pb.DiffResponse:
         """What proxies do not have."""
         await self._situation(context)
+        await self._check_fleet(request.fleet, context)
+        nodes = {each.node for each in self._record.members}
+        if request.node not in nodes | {""}:
+            told = f"no proxy {request.node} was here{_guess(request.node, nodes)}"
+            await context.abort(grpc.StatusCode.NOT_FOUND, told)
         return pb.DiffResponse(
             differences=[
                 pb.Difference(
@@ -151,11 +168,13 @@ class Debug(debug_pb2_grpc.DebugServicer):
 
     async def Plan(self, request: pb.PlanRequest, context: Context) -> pb.PlanResponse:
         """What a deployment would change."""
-        state = (await self._situation(context)).state
+        situation = await self._situation(context)
         planned = [_planned(each) for each in request.services]
         # It builds everything twice, which for a large swarm would hold up the streams; one at a time is enough.
         async with self._planning:
-            found = await asyncio.to_thread(preview, state, planned, list(request.stacks), self._probe.pipeline())
+            found = await asyncio.to_thread(
+                preview, situation, planned, list(request.stacks), self._probe.pipeline(), list(request.secrets)
+            )
         response = pb.PlanResponse(
             problems_new=[views.problem(each) for each in found.new],
             problems_gone=[views.problem(each) for each in found.gone],
@@ -203,6 +222,22 @@ class Debug(debug_pb2_grpc.DebugServicer):
             await context.abort(grpc.StatusCode.UNAVAILABLE, "nothing was read yet")
         assert situation is not None, "abort raises"  # noqa: S101 - for the type checker
         return situation
+
+    async def _check_fleet(self, fleet: str, context: Context) -> None:
+        """End the call if nobody is of a fleet: an empty answer would say that all is well with it."""
+        situation = self._record.situation
+        known = {each.fleet for each in self._record.members}
+        known |= {each.name for each in situation.build.model.fleets} if situation is not None else set()
+        if fleet and fleet not in known:
+            told = f"neither a service nor a proxy is of fleet {fleet}; there are {', '.join(sorted(known)) or 'none'}"
+            await context.abort(grpc.StatusCode.NOT_FOUND, told)
+
+
+def _guess(name: str, names: Iterable[str]) -> str:
+    """Return which name may have been meant; people leave out a stack's."""
+    known = sorted(names)
+    near = [each for each in known if each.endswith(f"_{name}")] or difflib.get_close_matches(name, known, n=1)
+    return f"; did you mean {near[0]}?" if near else ""
 
 
 class _Inbox:

@@ -61,11 +61,13 @@ def problems(found: Iterable[Problem], at_least: int = 0, service: str = "") -> 
 
 
 def routes(fleets: Iterable[Fleet]) -> list[pb.Route]:
-    """Return all routes of some fleets."""
+    """Return all routes of some fleets; over TLS there is none of a host without a certificate."""
     return [
         _route(fleet, scheme, host.host, route)
         for fleet in fleets
+        for refused in ({each.host for each in fleet.secure_hosts if each.tls.certificate is None},)
         for scheme, host in fleet.served
+        if scheme != "https" or host.host not in refused
         for route in host.routes
     ]
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from swarm_xds.certs.stock import Stock
+from swarm_xds.certs.values import Certificates
 from swarm_xds.observe.changes import Change, Changes, Phase
 from swarm_xds.observe.difference import Difference, differences
 from swarm_xds.observe.members import Member, Members, Refusal, Standing
@@ -32,6 +33,7 @@ class Situation:
     cause: str
     at: float
     stock: tuple[Stock, ...] = ()
+    certificates: Certificates = field(default_factory=Certificates, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,6 +175,7 @@ class Record(SilentObserver):
         seconds: float,
         noticed: float | None = None,
         stock: tuple[Stock, ...] = (),
+        certificates: Certificates | None = None,
     ) -> None:
         """Take what one reading led to.
 
@@ -184,12 +187,15 @@ class Record(SilentObserver):
             seconds: How long the build took.
             noticed: When the source noticed, on ``clock``; None for now.
             stock: The certificates that there are.
+            certificates: Those of them that the build could choose from.
         """
         now, before, after = self._clock(), self._snapshots, build.snapshots
         wall = self._wall()
         self.totals.readings += 1
         self.restored = None
-        self.situation = Situation(state=state, build=build, cause=cause, at=wall, stock=stock)
+        self.situation = Situation(
+            state=state, build=build, cause=cause, at=wall, stock=stock, certificates=certificates or Certificates()
+        )
         self._snapshots = after
         self._members.intend(after, wall)
         found = tuple(problem for problem in build.problems if problem not in self._problems)

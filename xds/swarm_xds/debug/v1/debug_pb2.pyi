@@ -455,12 +455,14 @@ class ExplainStep(_message.Message):
     def __init__(self, subject: _Optional[str] = ..., verdict: _Optional[_Union[ExplainStep.Verdict, str]] = ..., text: _Optional[str] = ..., cure: _Optional[str] = ...) -> None: ...
 
 class PlanRequest(_message.Message):
-    __slots__ = ("services", "stacks")
+    __slots__ = ("services", "stacks", "secrets")
     SERVICES_FIELD_NUMBER: _ClassVar[int]
     STACKS_FIELD_NUMBER: _ClassVar[int]
+    SECRETS_FIELD_NUMBER: _ClassVar[int]
     services: _containers.RepeatedCompositeFieldContainer[PlannedService]
     stacks: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, services: _Optional[_Iterable[_Union[PlannedService, _Mapping]]] = ..., stacks: _Optional[_Iterable[str]] = ...) -> None: ...
+    secrets: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, services: _Optional[_Iterable[_Union[PlannedService, _Mapping]]] = ..., stacks: _Optional[_Iterable[str]] = ..., secrets: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class PlannedService(_message.Message):
     __slots__ = ("name", "stack", "labels", "networks", "ports")

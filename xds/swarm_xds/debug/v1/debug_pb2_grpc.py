@@ -99,7 +99,8 @@ class DebugServicer:
     """
 
     def ListRoutes(self, request, context):
-        """All routed services with their routes, sorted by fleet, host and path.
+        """All routes that are served, sorted by fleet and host, the longest path first. NOT_FOUND if the fleet is named and
+        neither a service nor a proxy is of it, as in all methods that take one.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -113,7 +114,7 @@ class DebugServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListProblems(self, request, context):
-        """What is wrong now, the worst first.
+        """What is wrong now, the worst first. NOT_FOUND if the service is named, carries no label of ours and has no problem.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -141,14 +142,14 @@ class DebugServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetSnapshot(self, request, context):
-        """All resources of a fleet. NOT_FOUND if no service names the fleet.
+        """All resources of a fleet. INVALID_ARGUMENT if the type is none that is served.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Diff(self, request, context):
-        """Where a proxy's resources differ from what it is to have.
+        """Where a proxy's resources differ from what it is to have. NOT_FOUND if the proxy is named and never was there.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
