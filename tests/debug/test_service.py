@@ -204,6 +204,8 @@ async def test_explain_and_a_url_that_is_none(asked: Asked) -> None:
     asked.story.join().take_all()
     found = await asked.debug.Explain(pb.ExplainRequest(url="web.example.org:8080/a?b", method="POST"))
     assert (found.outcome, found.answer) == ("forwarded", "POST goes to web, by 1 endpoint")
+    spaced = await asked.debug.Explain(pb.ExplainRequest(url="web.example.org/a b/%C3ü"))
+    assert spaced.answer == "GET goes to web, by 1 endpoint"
     asked.story.publish(service("web", hosts="bücher.example"))
     assert (await asked.debug.Explain(pb.ExplainRequest(url="http://Bücher.example"))).service == "web"
     asked.story.publish(service("web"))
@@ -211,7 +213,7 @@ async def test_explain_and_a_url_that_is_none(asked: Asked) -> None:
         found = await asked.debug.Explain(pb.ExplainRequest(url="http://10.0.0.1/a", headers={"HOST": host}))
         assert found.service == "web", "as with curl, the header goes before the URL"
     for request in (
-        *(pb.ExplainRequest(url=url) for url in ("ftp://a", "http://", "http://[::1", "http://a:b/")),
+        *(pb.ExplainRequest(url=url) for url in ("ftp://a", "http://", "http://[::1", "http://a:b/", "http://a b/")),
         pb.ExplainRequest(url="http://a", method="GET /"),
         pb.ExplainRequest(url="http://a", headers={":path": "/"}),
         pb.ExplainRequest(url="http://a", headers={"": "x"}),

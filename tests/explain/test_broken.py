@@ -159,6 +159,20 @@ BROKEN = [
     # The host
     ("nobody claims a host", Setup((WEB,), {"host": "shop.example.net"}), Subject.HOST,
      "no service of fleet default claims shop.example.net", "1 other hosts are claimed"),
+    ("what a wildcard does not stand for", Setup((service(labels=labels(hosts="*.app.example.org")),)), Subject.HOST,
+     "claims app.example.org", "*.app.example.org stands for all names below it: add app.example.org itself"),
+    ("an address in the place of a host", Setup((WEB,), {"host": "::1"}), Subject.HOST, "claims ::1",
+     "not by addresses: ask for one, or add the header Host"),
+    ("a service's name in the place of a host", Setup((WEB,), {"host": "web"}), Subject.HOST, "claims web",
+     "that is the name of a service: ask for its host, app.example.org"),
+    ("a redirect from HTTPS alone", Setup((WEB, service("shop_old", labels={
+        **labels(hosts=None, port=None), "xds.redirects": "https://old.example.org,https://app.example.org"})),
+        {"host": "old.example.org"}), Subject.HOST, "shop_old has old.example.org over TLS alone",
+     "or write http:// in the label redirects too"),
+    ("labels on the container", Setup((WEB,), {"host": "shop.example.org"}, problems=(Problem(
+        severity=Severity.ERROR, kind=Kind.MISPLACED_LABEL, service="shop_b", label="com.docker.lb.hosts",
+        value="shop.example.org", reason="it stands on the container", cure="move it under deploy: labels:"),)),
+     Subject.LABEL, 'shop_b: label com.docker.lb.hosts="shop.example.org": it stands on the container', "move it"),
     ("no host at all", Setup(), Subject.HOST, "no service of fleet default claims app.example.org", "no host at all"),
     ("a typo in the question", Setup((WEB,), {"host": "ap.example.org"}), Subject.HOST,
      "claims ap.example.org", "did you mean app.example.org?"),
@@ -213,6 +227,10 @@ BROKEN = [
      "no route of app.example.org is for /other; there are /app", "add a service with context_root /other"),
     ("a segment that is not whole", Setup((service(labels=labels(context_root="/app")),), {"path": "/apple"}),
      Subject.ROUTE, "no route of app.example.org is for /apple", "prefixes match whole segments"),
+    ("capital letters", Setup((service(labels=labels(context_root="/App")),), {"path": "/app/x"}), Subject.ROUTE,
+     "no route of app.example.org is for /app/x", "ask for /App: in paths, capital letters are other letters"),
+    ("a path that leads elsewhere", Setup((service(labels=labels(context_root="/app")),), {"path": "/app/../x"}),
+     Subject.ROUTE, "no route of app.example.org is for /x", "add a service with context_root /x"),
     # The network
     ("a network that there is not", Setup((service(labels=labels(network="frnt"), networks=("n1", "n2")),)),
      Subject.LABEL, "there is no network frnt", "did you mean front?"),
@@ -292,6 +310,12 @@ NOTES = [
     ("a port that nobody may listen on", Setup((service(ports=(
         PublishedPort(target=80, published=30080, mode=PublishMode.INGRESS),)),)),
      "the label says port 8080, and the service publishes 80", "set the label port to 80"),
+    ("a port of which nothing is known", Setup((WEB,)), "whether it listens on port 8080 only a request can tell",
+     "not on 127.0.0.1 alone"),
+    ("capital letters behind another route", Setup((WEB, service("shop_api", labels=labels(context_root="/Api"))),
+     {"path": "/api"}), "/api is not below /Api: in paths, capital letters are other letters", "ask for /Api"),
+    ("a path that is taken for another", Setup((WEB,), {"path": "/a/../%41pi"}),
+     "edges take /a/../%41pi for /Api", ""),
     ("one of two services without a task", Setup((WEB, service("shop_canary", tasks=0))),
      "no task of shop_canary runs", "scale it up"),
     ("a typo behind the default backend", Setup((

@@ -140,3 +140,30 @@ def test_nothing_is_said_of_what_nobody_sees() -> None:
     assert found.outcome is Outcome.FORWARDED, found
     assert said(found) == []
     assert any("no edge sees method, path or headers" in step.text for step in found.steps)
+
+
+@pytest.mark.parametrize(
+    ("labels", "edge", "answer"),
+    [
+        ({"redirects": "http://web.example.org,http://b.example.org/c"}, {}, "302 to http://b.example.org/c/a/b?c=d"),
+        ({"ssl_only": "true"}, {}, "308 to https://web.example.org/a/b?c=d"),
+        ({"ssl_only": "true"}, {"https_port": 8443}, "308 to https://web.example.org:8443/a/b?c=d"),
+        (
+            {"ssl_only": "true"},
+            {"https_port": 8443, "https_public_port": 443},
+            "308 to https://web.example.org/a/b?c=d",
+        ),
+    ],
+)
+def test_the_whole_url_of_a_redirect(labels: dict[str, str], edge: dict[str, int], answer: str) -> None:
+    """Path and query are kept, and the port is that which clients see."""
+    given = labels if "ssl_only" in labels else {"hosts": "", **labels}
+    found = ask(replace(QUESTION, path="/x/../a/b", query="c=d"), service("web", **given), edge=EdgeOptions(**edge))
+    assert (found.outcome, found.answer) == (Outcome.REDIRECTED, answer)
+
+
+def test_an_escaped_slash_is_asked_for_again() -> None:
+    """Whoever claims the host; the path is normalized all at once."""
+    for host in ("web.example.org", "nobody.example.org"):
+        found = ask(replace(QUESTION, host=host, path="/a%2Fb%5c../c", query="d"), service("web"))
+        assert (found.outcome, found.answer) == (Outcome.REDIRECTED, "307 to /a/c?d")

@@ -27,7 +27,9 @@ def test_each_step_of_a_request_is_told() -> None:
         ("10.9.0.10:80", "10.9.0.11:80"),
     )
     assert found.answer == "GET goes to web, by 2 endpoints"
-    assert [str(step.subject) for step in found.steps] == ["host", "route", "service", "network", "task", "proxy"]
+    assert [str(step.subject) for step in found.steps] == [
+        *("host", "route", "service", "network", "task", "task", "proxy")
+    ]
     assert found.cause is None
 
 

@@ -30,6 +30,9 @@ services:
   plain:
     <<: *app
     deploy: {labels: {xds.hosts: plain.example.org, xds.port: PORT}}
+  below:
+    <<: *app
+    deploy: {labels: {xds.hosts: below.example.org, xds.path: /Api, xds.port: PORT}}
   moved:
     <<: *app
     deploy: {labels: {xds.redirects: "http://old.example.org,http://new.example.org"}}
@@ -48,10 +51,11 @@ class Ask:
     method: str = "GET"
     host: str = "app.example.org"
     tls: str = ""
+    path: str = "/"
     headers: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        return f"{self.method} {self.tls and f'https://{self.tls} '}{self.host} {self.headers}"
+        return f"{self.method} {self.tls and f'https://{self.tls} '}{self.host}{self.path} {self.headers}"
 
 
 ASKS = [
@@ -71,6 +75,36 @@ ASKS = [
     *(Ask(host=host) for host in ("app.example.org:99", "APP.example.org.", "nobody.example.org")),
     *(Ask(tls="app.example.org", host=f"{name}.example.org") for name in ("app", "www", "modern", "plain", "nobody")),
     *(Ask(tls="modern.example.org", host=f"{name}.example.org") for name in ("modern", "app", "plain", "nobody")),
+    *(
+        Ask(host="below.example.org", path=path)
+        for path in (
+            *(
+                "/Api",
+                "/Api/",
+                "/api",
+                "/Apix",
+                "/Api;x",
+                "/Api%2Fx",
+                "/x%5c..%5cApi",
+                "/%41pi",
+                "/Ap%69/x",
+                "/Api%c3%bc",
+            ),
+            *(
+                "/x/../Api",
+                "/x/%2e%2E/Api",
+                "/../Api/.",
+                "/Api/..",
+                "//Api",
+                "/Api//x",
+                "/Api\\x",
+                "/x//../Api",
+                "/.../Api",
+            ),
+        )
+    ),
+    Ask(host="nobody.example.org", path="/a%2Fb"),
+    Ask("FOO", host="below.example.org", path="/a%2Fb"),
     Ask("FOO", tls="app.example.org"),
     Ask(tls="plain.example.org", host="app.example.org"),
     Ask(tls="nobody.example.org", host="app.example.org"),
@@ -87,7 +121,7 @@ async def answered(place: TlsWorld, ask: Ask) -> str:
     except ssl.SSLError:
         return "refused"
     length = () if ask.method in {"GET", "CONNECT"} else ("Content-Length: 0",)
-    target = f"{ask.host}:80" if ask.method == "CONNECT" else "/"
+    target = f"{ask.host}:80" if ask.method == "CONNECT" else ask.path
     lines = (f"{ask.method} {target} HTTP/1.1", f"Host: {ask.host}", *ask.headers, *length, "", "")
     writer.write("\r\n".join(lines).encode())
     line = await reader.readline()
@@ -108,6 +142,7 @@ def explained(place: TlsWorld, ask: Ask) -> str:
         scheme="https" if ask.tls else "http",
         host=host,
         tls_name=ask.tls if ask.tls != host else "",
+        path=ask.path,
         method=ask.method,
         headers=tuple(headers.items()),
     )
@@ -129,4 +164,4 @@ async def test_an_envoy_does_what_explain_says(envoy_binary: Path, tmp_path: Pat
             said = {str(ask): explained(place, ask) for ask in ASKS}
             done = {str(ask): await answered(place, ask) for ask in ASKS}
     assert said == done
-    assert {"200", "302", "400", "403", "404", "421", "refused"} == set(done.values())
+    assert {"200", "302", "307", "400", "403", "404", "421", "refused"} == set(done.values())

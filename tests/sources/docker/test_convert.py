@@ -414,3 +414,22 @@ def test_never_raises(function: Callable[[Any], Any], raw: dict[str, Any], data:
     batch = function([changed(raw, place, data.draw(ANY_JSON))])
     assert batch.records or batch.problems
     hash(tuple(batch.records.values()))
+
+
+def test_labels_on_the_containers() -> None:
+    """They have no effect there, unless the service itself has them too; nothing else is known of such a service."""
+    container = {"Labels": {"com.docker.lb.hosts": "a.example", "xds.port": "80", "other": "x"}}
+    raw = {
+        "ID": WEB,
+        "Spec": {"Name": "web", "Labels": {"xds.port": "80"}, "TaskTemplate": {"ContainerSpec": container}},
+    }
+    found = convert.services([raw])
+    ((_, problem),) = found.problems
+    assert (problem.kind, problem.service, problem.label, problem.value) == (
+        *(Kind.MISPLACED_LABEL, "web"),
+        *("com.docker.lb.hosts", "a.example"),
+    )
+    raw["Spec"]["Labels"] = {}
+    alone = convert.services([raw])
+    assert len(alone.problems) == 2
+    assert not alone.records[WEB].kept

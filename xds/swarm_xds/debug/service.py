@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import grpc
 import idna
@@ -28,6 +28,8 @@ from swarm_xds.swarm import PublishedPort, PublishMode
 
 #: Methods and names of headers (RFC 9110, 5.6.2).
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+#: What needs no percent in a URL, or is one already.
+_ASCII = "".join(map(chr, range(0x21, 0x7F)))
 NAME = pb.DESCRIPTOR.services_by_name["Debug"].full_name
 Context = Any  # grpc.aio.ServicerContext, whose type parameters differ in each method
 
@@ -274,6 +276,7 @@ def _question(request: pb.ExplainRequest) -> Question:
     try:
         parts = urlsplit(url)
         usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+        usable = usable and not any(each.isspace() for each in parts.netloc)
     except ValueError:
         usable = False
     if not usable or not parts.hostname:
@@ -289,7 +292,9 @@ def _question(request: pb.ExplainRequest) -> Question:
         scheme=parts.scheme,
         host=host,
         tls_name=name if host != name else "",
-        path=parts.path or "/",
+        # As clients send it.
+        path=quote(parts.path or "/", safe=_ASCII),
+        query=quote(parts.query, safe=_ASCII),
         method=method,
         headers=tuple(headers.items()),
         fleet=request.fleet,

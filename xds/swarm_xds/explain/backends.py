@@ -173,6 +173,12 @@ def _doubts(service: Service, wanted: BackendIntent) -> Iterator[Step]:
             f"the label says port {wanted.port}, and the service publishes {listed}: which one does it listen on?",
             cure=f"if it answers 503, set the label port to {targets[0]}",
         )
+    elif not targets and not any(task.port for task in service.tasks):
+        yield note(
+            Subject.TASK,
+            f"whether it listens on port {wanted.port} only a request can tell",
+            cure="if it answers 503, see that the container listens there, and not on 127.0.0.1 alone",
+        )
 
 
 def _shown(endpoint: Endpoint) -> str:

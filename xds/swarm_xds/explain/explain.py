@@ -3,8 +3,9 @@
 from dataclasses import dataclass, replace
 
 from swarm_xds.explain.backends import Way, backend_steps
-from swarm_xds.explain.match import below, find_host, find_route
+from swarm_xds.explain.match import below, find_host, find_route, other_case
 from swarm_xds.explain.missing import missing_host, missing_path, passed_over
+from swarm_xds.explain.path import has_escaped_slash, normalized
 from swarm_xds.explain.proxies import proxy_steps
 from swarm_xds.explain.request import forwarded, misdirected, refusal, taken
 from swarm_xds.explain.values import (
@@ -23,6 +24,9 @@ from swarm_xds.explain.values import (
 from swarm_xds.labels.intent import ANY_HOST
 from swarm_xds.model import Fleet, Forward, RedirectTo, RedirectToHttps, Route, VirtualHost
 from swarm_xds.problem import Kind, Problem, Severity
+
+#: The port that URLs of https leave out.
+_HTTPS = 443
 
 
 def explain(question: Question, facts: Facts) -> Explanation:
@@ -45,6 +49,13 @@ def explain(question: Question, facts: Facts) -> Explanation:
     refused = None if passed else refusal(question)
     if refused is not None:
         return _refused(refused[0], before, refused[1])
+    if not passed:
+        taken_for = normalized(question.path)
+        if has_escaped_slash(question.path):
+            return _unescaped(replace(question, path=taken_for), before)
+        if taken_for != question.path:
+            before = [*before, ok(Subject.REQUEST, f"edges take {question.path} for {taken_for}")]
+            question = replace(question, path=taken_for)
     if host is None:
         return _unknown(question, facts, [*before, *missing_host(question, facts)])
     return _on_host(question, facts, _Place(fleet, host, passed), before)
@@ -98,7 +109,8 @@ def _on_host(question: Question, facts: Facts, place: _Place, before: list[Step]
     steps += _route_steps(question, host, route, facts)
     steps += () if place.passed else taken(question)
     if isinstance(route.action, RedirectTo | RedirectToHttps):
-        answer = f"308 to https://{question.host}{question.path}"
+        port = "" if facts.edge.public_port == _HTTPS else f":{facts.edge.public_port}"
+        answer = f"308 to https://{question.host}{port}{question.path}{_query(question)}"
         if isinstance(route.action, RedirectTo):
             answer = f"302 to {_target(question, route, route.action)}"
         ending = _ending(question, facts, host, (), Outcome.REDIRECTED)
@@ -109,6 +121,13 @@ def _on_host(question: Question, facts: Facts, place: _Place, before: list[Step]
 
 def _refused(answer: str, before: list[Step], step: Step) -> Explanation:
     return Explanation(outcome=Outcome.REFUSED, answer=answer, steps=(*before, step))
+
+
+def _unescaped(question: Question, before: list[Step]) -> Explanation:
+    text = "a slash that is written as %2F or %5C is one to some servers and none to others, so edges ask again without"
+    answer = f"307 to {question.path}{_query(question)}"
+    steps = (*before, note(Subject.REQUEST, text))
+    return Explanation(outcome=Outcome.REDIRECTED, answer=answer, steps=steps)
 
 
 def _without_certificate(question: Question, facts: Facts, fleet: Fleet, before: list[Step]) -> Explanation:
@@ -132,7 +151,8 @@ def _without_certificate(question: Question, facts: Facts, fleet: Fleet, before:
         for problem in problems
         if problem is not cause
     ]
-    text = f"{claimed.host} has no certificate that can be served, so that TLS for it is refused"
+    whose = f"{question.host}, as a host that nobody claims," if claimed.host == ANY_HOST else claimed.host
+    text = f"{whose} has no certificate that can be served, so that TLS for it is refused"
     if cause is None:
         step = broken(
             Subject.HOST, text, "name one in the label ssl_cert, or put one for it into the directory of certificates"
@@ -246,6 +266,9 @@ def _route_steps(question: Question, host: VirtualHost, route: Route, facts: Fac
     if near:
         text = f"{question.path} is not below {near[0]}: prefixes match whole segments"
         steps.append(note(Subject.ROUTE, text, cure=f"ask for {near[0]}/…"))
+    if other := other_case(question.path, host.routes):
+        text = f"{question.path} is not below {other}: in paths, capital letters are other letters"
+        steps.append(note(Subject.ROUTE, text, cure=f"ask for {other}"))
     steps += [
         _problem_step(problem, Subject.ROUTE)
         for problem in facts.build.problems
@@ -285,7 +308,11 @@ def _target(question: Question, route: Route, action: RedirectTo) -> str:
     if action.path:
         rest = path[len(route.path.rstrip("/")) :]
         path = f"{action.path.rstrip('/')}{rest}" or "/"
-    return f"{action.scheme}://{action.host}{port}{path}"
+    return f"{action.scheme}://{action.host}{port}{path}{_query(question)}"
+
+
+def _query(question: Question) -> str:
+    return f"?{question.query}" if question.query else ""
 
 
 def _stripped(path: str, prefix: str) -> str:

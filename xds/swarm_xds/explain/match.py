@@ -35,6 +35,12 @@ def find_route(path: str, routes: Iterable[Route]) -> Route | None:
     return next((route for route in routes if below(path, route.path)), None)
 
 
+def other_case(path: str, routes: Iterable[Route]) -> str:
+    """Return the prefix that a path is below but for capital letters; empty if there is none."""
+    found = (each.path for each in routes if below(path.lower(), each.path.lower()) and not below(path, each.path))
+    return next(found, "")
+
+
 def below(path: str, prefix: str) -> bool:
     """Tell whether a path is a prefix or below it, in whole segments."""
     return prefix in {"/", path} or path.startswith(f"{prefix}/")

@@ -20,6 +20,7 @@ class Question:
         host: As in the URL or the header ``Host``, without a port.
         tls_name: The name that TLS is asked for (SNI); empty for ``host``.
         path: Beginning with ``/``, without a query.
+        query: What comes after the ``?``.
         headers: Names in lower case, each once.
         fleet: Empty for the default fleet.
     """
@@ -28,6 +29,7 @@ class Question:
     host: str
     tls_name: str = ""
     path: str = "/"
+    query: str = ""
     method: str = "GET"
     headers: tuple[tuple[str, str], ...] = ()
     fleet: str = ""

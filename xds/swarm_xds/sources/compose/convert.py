@@ -146,13 +146,15 @@ def _service(stack: _Stack, key: str, fields: Mapping[str, Any], networks: dict[
         (fields, "on the service itself"),
     )
     for names, where in elsewhere:
-        for label in (name for name in names if name.startswith(ROUTED_PREFIXES)):
+        # Those that the service itself has too do no harm: some have them for an engine without a swarm.
+        for label in (name for name in names if name.startswith(ROUTED_PREFIXES) and name not in labels):
             stack.problem(
                 Severity.ERROR,
                 f"it stands {where}, where it has no effect",
                 "move it under deploy: labels:",
                 service=key,
                 label=label,
+                value=str(names[label]),
                 kind=Kind.MISPLACED_LABEL,
             )
     network_ids = tuple(

@@ -12,6 +12,7 @@ from typing import Any, Generic, TypeVar
 
 from swarm_xds.problem import Kind, Problem, Severity, shown
 from swarm_xds.sources.docker.fields import addresses, mapping, nanoseconds, sequence, subnet, text
+from swarm_xds.sources.docker.misplaced import misplaced
 from swarm_xds.swarm import Network, Node, PublishedPort, PublishMode, Secret, Service, Task
 from swarm_xds.swarm.marks import (
     FLEET_LABEL,
@@ -202,6 +203,7 @@ def _service(raw: Mapping[str, Any], ingress: frozenset[str], problems: list[Pro
     if not name:
         raise ValueError("it has no name")
     labels = _labels(spec, name, problems)
+    problems += misplaced(spec, name)
     relay = labels.keys() >= _RELAY_LABELS
     fleet = None if relay else labels.get(FLEET_LABEL)
     identifier = _identifier(raw)
