@@ -70,6 +70,21 @@ def test_who_cannot_be_asked(name: str, given: Target, reason: str) -> None:
         find(KNOWN, name, given, {})
 
 
+def test_a_misspelt_variable_is_told() -> None:
+    """Else another control plane than the one that is meant is asked."""
+    with pytest.raises(ContextsError, match="there is no variable SWARM_XDS_ASK_ADRESS; there are SWARM_XDS_ASK_ADDR"):
+        find(KNOWN, "", Target(), {"SWARM_XDS_ASK_ADRESS": "a:1"})
+
+
+def test_an_empty_list_of_contexts_says_who_is_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing at all would look like a failure."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    contexts.list_()
+    assert capsys.readouterr().out == "no context: 127.0.0.1:18002 is asked\n"
+
+
 def test_without_anything_this_machine_is_asked() -> None:
     """As in the container of a control plane."""
     assert find(Contexts(), "", Target(), {}) == Target(address="127.0.0.1:18002")

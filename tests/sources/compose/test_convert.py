@@ -49,6 +49,26 @@ def test_the_stacks_name(path: str, head: str, stack: str) -> None:
     assert only(file(f"{head}services: {{web: {{image: a}}}}", path)).stack == stack
 
 
+@pytest.mark.parametrize(
+    ("text", "service", "reason"),
+    [
+        ("web: {image: a, labels: {xds.hosts: a.example}}", "", "it has no services:"),
+        ("services: {web: {extends: {service: base}}}", "shop_web", "docker stack deploy does not know extends"),
+    ],
+)
+def test_what_only_docker_compose_knows(text: str, service: str, reason: str) -> None:
+    """It is read, as far as it goes, and said."""
+    (problem,) = file(text).problems
+    assert (problem.service, problem.reason) == (service, reason)
+
+
+def test_labels_of_the_container_that_the_service_has_too() -> None:
+    """They do no harm."""
+    labels = "labels: {xds.hosts: a.example, xds.port: '80'}"
+    assert not file(f"services: {{web: {{image: a, {labels}, deploy: {{{labels}}}}}}}").problems
+    assert len(file(f"services: {{web: {{image: a, {labels}}}}}").problems) == 2
+
+
 def test_a_bad_name_of_a_stack_is_a_problem_of_the_file() -> None:
     """The file then means nothing."""
     stack = file("name: 'a b'\nservices: {}")

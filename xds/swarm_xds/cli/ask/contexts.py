@@ -146,6 +146,10 @@ def find(contexts: Contexts, name: str, given: Target, environ: Mapping[str, str
         raise ContextsError("--context and --address exclude each other")
     if name:
         return checked(given.over(_named(contexts, name)))
+    known = {f"{CLIENT_PREFIX}{each.name.upper()}" for each in fields(Target)} | {f"{CLIENT_PREFIX}CONTEXT"}
+    unknown = next((each for each in sorted(environ) if each.startswith(CLIENT_PREFIX) and each not in known), None)
+    if unknown is not None:
+        raise ContextsError(f"there is no variable {unknown}; there are {', '.join(sorted(known))}")
     around = Target(**{each.name: environ.get(f"{CLIENT_PREFIX}{each.name.upper()}", "") for each in fields(Target)})
     wanted = given.over(around)
     if wanted.address:
@@ -206,6 +210,8 @@ def target(address: str, ca: Path | None, cert: Path | None, key: Path | None, s
 def list_() -> None:
     """Print all contexts; the current one has a star."""
     _, contexts = _loaded()
+    if not contexts.targets:
+        typer.echo(f"no context: {DEFAULT_ADDRESS} is asked")
     for name, each in sorted(contexts.targets.items()):
         encrypted = f"  TLS, as {each.cert}" if each.encrypted else ""
         typer.echo(f"{'*' if name == contexts.current else ' '} {name}  {each.address}{encrypted}")

@@ -85,6 +85,9 @@ def convert(document: Mapping[str, Any], twice: Iterable[Twice], source: str, na
     secrets = {key: _secret(stack, key, each) for key, each in _mapping(document.get("secrets"), "secrets").items()}
     services: list[Service] = []
     bad: set[str] = set()
+    if "services" not in document:
+        # So it is with files of Compose's version 1, whose services stand at the top.
+        stack.problem(Severity.WARNING, "it has no services:", "put the services under services:, if it is to have any")
     for key, definition in _mapping(document.get("services"), "services").items():
         if not _NAME.fullmatch(key):
             stack.problem(Severity.ERROR, f'"{shown(key)}" is no name of a service', "use letters, digits, _, . and -")
@@ -157,6 +160,9 @@ def _service(stack: _Stack, key: str, fields: Mapping[str, Any], networks: dict[
                 value=str(names[label]),
                 kind=Kind.MISPLACED_LABEL,
             )
+    if "extends" in fields:
+        cure = "use an anchor of YAML, or deploy what docker compose config prints"
+        stack.problem(Severity.WARNING, "docker stack deploy does not know extends", cure, service=key)
     network_ids = tuple(
         sorted({_attached(name, networks, stack).id for name in _network_names(fields.get("networks"))})
     )
