@@ -10,6 +10,7 @@ from pathlib import Path
 import grpc
 import pytest
 
+from support.command import command
 from support.ports import free_port
 from swarm_xds.cli.ask import contexts
 from swarm_xds.cli.ask.client import SERVER_NAME
@@ -162,6 +163,9 @@ def test_a_port_that_does_not_speak_tls(tmp_path: Path) -> None:
     plain.start()
     assert "it does not speak TLS" in why_not(replace(target, address=address), SERVER_NAME)
     assert "no answer" in why_not(Target(address=address), SERVER_NAME)
+    given = ("--ca", target.ca, "--cert", target.cert, "--key", target.key)
+    whole = command("routes", "--address", address, *given)
+    assert whole.stderr.startswith(f"swarm-xds: control plane {address}: it does not speak TLS"), "none of gRPC's lines"
     plain.stop(None)
     for each in (target, Target()):
         refused = why_not(replace(each, address=f"127.0.0.1:{free_port()}"), SERVER_NAME)

@@ -1,14 +1,17 @@
 """How answers look: golden tables, as they are printed into a pipe (`make golden` rewrites them)."""
 
+import errno
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
+import typer
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from swarm_xds.cli.ask import certificates, tables
 from swarm_xds.cli.ask.compare import Finding, Has, Unequal
-from swarm_xds.cli.ask.show import plain
+from swarm_xds.cli.ask.show import Style, plain, print_table, show
 from swarm_xds.cli.ask.tables import Table
 from swarm_xds.debug.v1 import debug_pb2 as pb
 from swarm_xds.snapshot import CLUSTER, ROUTE
@@ -176,6 +179,29 @@ def test_a_cell_never_breaks_a_line() -> None:
     """What Envoy says has line breaks; a program that reads columns counts on one line a row."""
     table = Table(columns=("A", "B"), rows=((tables.Tone.NONE, ("a\n b", "c")),), empty="")
     assert plain(table) == "A    B\na b  c"
+
+
+def test_a_narrow_terminal_has_a_line_for_each_cell(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A table would have a word or two in each line."""
+    table = Table(columns=("", "A", "B"), rows=((tables.Tone.NONE, ("x", "a b", "")),), empty="")
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    for width, drawn in (("59", False), ("60", True)):
+        monkeypatch.setenv("COLUMNS", width)
+        print_table(table)
+        assert ("┃" in (printed := capsys.readouterr().out)) == drawn
+        assert drawn or [each.strip() for each in printed.splitlines()] == ["x", "A: a b", ""]
+
+
+def test_an_answer_that_cannot_be_written_is_said_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Not by a stack trace."""
+    monkeypatch.setattr("swarm_xds.cli.ask.show.json.dumps", Mock(side_effect=OSError(errno.ENOSPC, "no space")))
+    with pytest.raises(typer.Exit) as ended:
+        show(pb.ListRoutesResponse(), Style.JSON)
+    assert (ended.value.exit_code, capsys.readouterr().err) == (1, "swarm-xds: cannot write: no space\n")
 
 
 def test_events_are_one_line_each() -> None:

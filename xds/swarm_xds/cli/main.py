@@ -1,5 +1,6 @@
 """The commands by name, each in a module that is read when it is called: all together take a second to import."""
 
+import os
 import sys
 from importlib import import_module
 
@@ -25,7 +26,12 @@ _MODULES = {
     ),
 }
 _GROUPS = {"pki": "pki", "context": "ask.contexts"}
-_ASKING = frozenset({"plan", "context", *(name for name, module in _MODULES.items() if module == "ask.commands")})
+_ASKING = frozenset(
+    {
+        *("plan", "context", "networks"),
+        *(name for name, module in _MODULES.items() if module == "ask.commands"),
+    }
+)
 _HIDDEN = frozenset({"reference"})
 
 
@@ -63,4 +69,8 @@ def application(name: str = "") -> typer.Typer:
 
 def run() -> None:
     """Run the command that the process was called with."""
-    application(sys.argv[1] if len(sys.argv) > 1 else "")()
+    name = sys.argv[1] if len(sys.argv) > 1 else ""
+    if name in _ASKING:
+        # Else gRPC tells people, in its own words, what they are told here. It reads this when it is imported.
+        os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    application(name)()

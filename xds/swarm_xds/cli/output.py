@@ -3,7 +3,8 @@
 import json
 import os
 import tempfile
-from collections.abc import Iterable, MutableSequence
+from collections.abc import Iterable, Iterator, MutableSequence
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, NoReturn
@@ -44,14 +45,21 @@ def _in_order(document: dict[str, Any]) -> dict[str, Any]:
     return document
 
 
-def write(document: object, style: Format) -> None:
-    """Print a document, or end with status 1 if it cannot be written."""
+@contextmanager
+def writing() -> Iterator[None]:
+    """End with status 1 if something cannot be printed; a reader that has gone is none of our business."""
     try:
-        typer.echo(_text(document, style), nl=False)
+        yield
     except BrokenPipeError:
         raise
     except OSError as error:
         failed(f"cannot write: {error.strerror}")
+
+
+def write(document: object, style: Format) -> None:
+    """Print a document, or end with status 1 if it cannot be written."""
+    with writing():
+        typer.echo(_text(document, style), nl=False)
 
 
 def write_file(document: object, style: Format, path: Path) -> None:

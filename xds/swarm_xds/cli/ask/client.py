@@ -97,8 +97,6 @@ def connect(asked: Asked) -> Iterator[DebugStub]:
 
 
 def _channel(target: Target) -> grpc.Channel:
-    # Else gRPC tells people, in its own words, what they are told here.
-    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     options: list[tuple[str, Any]] = [("grpc.max_receive_message_length", -1)]
     if not target.encrypted:
         return grpc.insecure_channel(target.address, options=options)

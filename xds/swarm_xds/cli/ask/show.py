@@ -16,7 +16,11 @@ from rich.text import Text
 # Messages that may stand inside an Any have to be known before they can be printed.
 import swarm_xds.translate  # noqa: F401
 from swarm_xds.cli.ask.tables import Table, Tone
+from swarm_xds.cli.output import writing
 from swarm_xds.debug.v1 import debug_pb2 as pb
+
+#: Columns of a terminal below which a table would have one or two words a line.
+_NARROW = 60
 
 
 class Style(StrEnum):
@@ -44,13 +48,14 @@ def document(message: Message) -> dict[str, Any]:
 
 def show(message: Message, style: Style, *tables: Table) -> None:
     """Print an answer: its tables, or the whole of it for programs."""
-    if style is Style.JSON:
-        typer.echo(json.dumps(document(message), indent=2, ensure_ascii=False))
-    elif style is Style.YAML:
-        typer.echo(yaml.safe_dump(document(message), sort_keys=False, allow_unicode=True, width=120), nl=False)
-    else:
-        for table in tables:
-            print_table(table)
+    with writing():
+        if style is Style.JSON:
+            typer.echo(json.dumps(document(message), indent=2, ensure_ascii=False))
+        elif style is Style.YAML:
+            typer.echo(yaml.safe_dump(document(message), sort_keys=False, allow_unicode=True, width=120), nl=False)
+        else:
+            for table in tables:
+                print_table(table)
 
 
 def line(tone: Tone, text: str) -> None:
@@ -62,9 +67,15 @@ def line(tone: Tone, text: str) -> None:
 
 
 def print_table(table: Table) -> None:
-    """Print a table: drawn where somebody looks, plain columns where it is piped."""
+    """Print a table: drawn where somebody looks, a line for each cell if that is narrow, plain columns into a pipe."""
     if not table.rows:
         typer.echo(table.empty)
+    elif sys.stdout.isatty() and Console().width < _NARROW:
+        for tone, cells in table.rows:
+            for name, cell in zip(table.columns, cells, strict=True):
+                if cell:
+                    line(tone, f"{name}: {cell}".removeprefix(": "))
+            typer.echo()
     elif sys.stdout.isatty():
         drawn = rich.table.Table(*(rich.table.Column(name, overflow="fold") for name in table.columns))
         for tone, cells in table.rows:
