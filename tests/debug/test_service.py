@@ -242,6 +242,9 @@ async def test_a_plan(asked: Asked) -> None:
         (pb.PlannedChange.ACTION_ADD, "route", "b.example.org/", "to b"),
     ]
     assert len((await asked.debug.ListRoutes(pb.ListRoutesRequest())).routes) == 1
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await asked.debug.Plan(pb.PlanRequest(services=[pb.PlannedService()]))
+    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
 
 
 async def test_watch_tells_what_was_and_what_comes(asked: Asked) -> None:
@@ -264,6 +267,12 @@ async def test_watch_tells_what_was_and_what_comes(asked: Asked) -> None:
         assert (served.phase, served.served_after.ToMilliseconds()) == (pb.Change.PHASE_SERVED, 1500)
         proxy.refuse(proxy.send(CLUSTER), "no")
         assert (await call.read()).node.refusal.message == "no"
+        proxy.leave()
+        assert (await call.read()).node.kind == pb.NodeEvent.KIND_LEFT
+        for number in (3, 4):
+            asked.story.publish(service("web", tasks=number))
+            change = (await call.read()).change
+            assert (change.number, change.phase) == (number, pb.Change.PHASE_UNSEEN), "once, with nobody to wait for"
     call.cancel()
 
 

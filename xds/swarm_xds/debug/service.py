@@ -20,7 +20,18 @@ from swarm_xds.debug.v1 import debug_pb2_grpc
 from swarm_xds.explain import Facts, Question, explain
 from swarm_xds.model import EdgeOptions
 from swarm_xds.networks.decision import Decision
-from swarm_xds.observe import Answered, DifferenceKind, Event, Joined, Left, Published, Record, Refused, Situation
+from swarm_xds.observe import (
+    Answered,
+    DifferenceKind,
+    Event,
+    Joined,
+    Left,
+    Phase,
+    Published,
+    Record,
+    Refused,
+    Situation,
+)
 from swarm_xds.observe.inventory import inventory
 from swarm_xds.pipeline import Pipeline
 from swarm_xds.snapshot import ADS_ORDER
@@ -171,6 +182,8 @@ class Debug(debug_pb2_grpc.DebugServicer):
     async def Plan(self, request: pb.PlanRequest, context: Context) -> pb.PlanResponse:
         """What a deployment would change."""
         situation = await self._situation(context)
+        if not all(each.name for each in request.services):
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "a service has no name")
         planned = [_planned(each) for each in request.services]
         # It builds everything twice, which for a large swarm would hold up the streams; one at a time is enough.
         async with self._planning:
@@ -211,6 +224,8 @@ class Debug(debug_pb2_grpc.DebugServicer):
                 if lost:
                     yield pb.WatchResponse(at=now, lost=lost)
                 for event in events:
+                    if isinstance(event, Published) and event.change.phase is not Phase.PUBLISHED:
+                        continue  # There was nobody to wait for, so that its answer comes at once, and says the same.
                     if isinstance(event, Published | Answered):
                         yield pb.WatchResponse(at=now, change=views.change(event.change))
                     elif isinstance(event, Joined | Left | Refused):

@@ -164,7 +164,7 @@ class DebugServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Plan(self, request, context):
-        """What would come, change and go if these services were deployed. Nothing is done.
+        """What would come, change and go if these services were deployed. Nothing is done. INVALID_ARGUMENT if one has no name.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
