@@ -148,6 +148,7 @@ async def test_contexts_name_control_planes(place: World, tmp_path: Path) -> Non
     assert (missing.returncode, "there are: away, here" in missing.stderr) == (2, True)
     assert (await run("context", "remove", "away")).returncode == 0
     assert (await run("context", "use", "away")).returncode == 2
+    assert (await run("context", "set", "", place.debug)).returncode == 2
     bad = await run("context", "set", "x", "nowhere")
     assert (bad.returncode, "is not an address and a port" in bad.stderr) == (2, True)
     (tmp_path / "swarm-xds" / "contexts.yml").write_text("contexts: [", encoding="utf-8")
@@ -176,6 +177,9 @@ networks: {edge: {external: true}}
     file.write_text(text % "x", encoding="utf-8")
     bad = await ask(place, "plan", str(file))
     assert (bad.returncode, 'com.docker.lb.port="x"' in bad.stdout) == (1, True), bad.stdout
+    file.write_text((text % 81).replace("deploy: {labels: ", "labels: ").replace('"}}', '"}'), encoding="utf-8")
+    misplaced = await ask(place, "plan", str(file))
+    assert (misplaced.returncode, "it stands on the container" in misplaced.stderr) == (1, True), misplaced.stderr
     file.write_text("services: [", encoding="utf-8")
     broken = await ask(place, "plan", str(file))
     assert (broken.returncode, "not all files can be read" in broken.stderr) == (1, True)
@@ -185,6 +189,19 @@ def test_the_shell_completes_commands() -> None:
     """Typer's own completion, for the shells that it knows."""
     result = command(env={"_SWARM_XDS_COMPLETE": "complete_bash", "COMP_WORDS": "swarm-xds expl", "COMP_CWORD": "1"})
     assert result.stdout.split() == ["explain"]
+
+
+@pytest.mark.parametrize(
+    ("words", "completed"),
+    [
+        ("swarm-xds snapshot --type clu", ["cluster", "clusterloadassignment"]),
+        ("swarm-xds problems --severity e", ["error"]),
+    ],
+)
+def test_the_shell_completes_words(words: str, completed: list[str]) -> None:
+    """Where an option takes one of a few."""
+    result = command(env={"_SWARM_XDS_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": "3"})
+    assert result.stdout.split() == completed
 
 
 def test_the_shell_completes_contexts(tmp_path: Path) -> None:

@@ -33,12 +33,12 @@ def plan(
 ) -> None:
     """Print which routes, clusters and networks would come (+), change (~) and go (-). Nothing is done.
 
-    Exit status 1 if a file cannot be read, or if an error would come.
+    Exit status 1 if a file cannot be read or has an error, or if one would come.
     """
     given = source(files, stack)
     reading = given.read()
+    wrong = tell(reading.problems if reading else ())
     if reading is None or given.unread:
-        tell(reading.problems if reading else ())
         failed("nothing is planned, since not all files can be read")
     services = reading.state.services
     request = pb.PlanRequest(
@@ -51,7 +51,7 @@ def plan(
     show(answer, output, tables.planned(answer.changes))
     if output is Style.TABLE and answer.problems_new:
         show(answer, output, tables.problems(answer.problems_new))
-    if any(each.severity == pb.Problem.SEVERITY_ERROR for each in answer.problems_new):
+    if wrong or any(each.severity == pb.Problem.SEVERITY_ERROR for each in answer.problems_new):
         raise typer.Exit(1)
 
 

@@ -6,7 +6,7 @@ Exit status 1 where what they show is wrong, 3 if the control plane cannot be as
 import signal
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Annotated
 
 import grpc
@@ -29,6 +29,11 @@ _SEVERITIES = {word: severity for severity, (word, _) in tables.SEVERITIES.items
 _TYPES = {type_url.rpartition(".")[2].lower(): type_url for type_url in ADS_ORDER}
 
 
+def _of(words: Iterable[str]) -> Callable[[str], list[str]]:
+    """Return what completes one of some words."""
+    return lambda incomplete: [word for word in words if word.startswith(incomplete)]
+
+
 @asking
 def routes(asked: Asked, fleet: Fleet = "", output: Output = Style.TABLE) -> None:
     """Print every route: host, path, and where requests go."""
@@ -49,7 +54,10 @@ def services(asked: Asked, output: Output = Style.TABLE) -> None:
 def problems(
     asked: Asked,
     service: Annotated[str, typer.Option("--service", help="Only this service.", show_default="all")] = "",
-    severity: Annotated[str, typer.Option("--severity", help="info, warning or error: only this or worse.")] = "info",
+    severity: Annotated[
+        str,
+        typer.Option("--severity", help="info, warning or error: only this or worse.", autocompletion=_of(_SEVERITIES)),
+    ] = "info",
     output: Output = Style.TABLE,
 ) -> None:
     """Print what is wrong, each with reason and cure. Exit status 1 if something of it is an error."""
@@ -111,7 +119,9 @@ def networks(asked: Asked, output: Style) -> None:
 @asking
 def snapshot(
     asked: Asked,
-    type_: Annotated[str, typer.Option("--type", help=f"Only this type: {', '.join(_TYPES)}.")] = "",
+    type_: Annotated[
+        str, typer.Option("--type", help=f"Only this type: {', '.join(_TYPES)}.", autocompletion=_of(_TYPES))
+    ] = "",
     fleet: Annotated[str, typer.Option("--fleet", help="Whose.", show_default="the default fleet")] = "",
     output: Output = Style.TABLE,
 ) -> None:

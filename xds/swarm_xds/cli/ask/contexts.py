@@ -228,6 +228,8 @@ def set_(
 ) -> None:
     """Add a context, or put another in its place; the first one is the current one."""
     file, contexts = _loaded()
+    if not name.strip():
+        wrong_use("a context needs a name")
     try:
         targets = {**contexts.targets, name: checked(target(address, ca, cert, key, server_name))}
     except ContextsError as error:
