@@ -1,8 +1,10 @@
 """Three views of one Envoy: what is intended, what it has acknowledged, and what it has by its own word."""
 
+import contextlib
 import json
 from collections.abc import Callable
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import typer
@@ -280,7 +282,7 @@ def test_a_document_that_is_no_dump(document: object, reason: str) -> None:
     ("file", "admin", "status", "reason"),
     [
         ("", "http://127.0.0.1:1", 3, "admin interface http://127.0.0.1:1: "),
-        ("", "ftp://x", 3, "admin interface ftp://x: "),
+        ("", "ftp://x", 2, "--admin ftp://x: not a URL such as "),
         (".", "", 2, ".: Is a directory"),
         (__file__, "", 2, "not JSON"),
         ("x", "y", 2, "--config-dump and --admin exclude each other"),
@@ -300,6 +302,19 @@ def test_an_envoy_without_a_name_is_asked_for_one(capsys: pytest.CaptureFixture[
     with pytest.raises(typer.Exit):
         differences(Asked(), Dump(node="", fleet=""), node="", fleet="")
     assert "say with --node which one it is" in capsys.readouterr().err
+
+
+def test_an_envoy_of_another_control_plane_is_compared_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever was never here has no differences to ask for."""
+    debug = Mock(spec_set=("GetSnapshot", "ListNodes", "Diff"))
+    debug.GetSnapshot.return_value = pb.GetSnapshotResponse(fleet="default")
+    debug.ListNodes.return_value = pb.ListNodesResponse(nodes=[pb.Node(node="envoy-1")])
+    debug.Diff.return_value = pb.DiffResponse()
+    monkeypatch.setattr("swarm_xds.cli.ask.dumped.connect", lambda _: contextlib.nullcontext(debug))
+    assert differences(Asked(), Dump(node="envoy-2", fleet=""), node="", fleet="").findings == ()
+    debug.Diff.assert_not_called()
+    differences(Asked(), Dump(node="envoy-1", fleet=""), node="", fleet="")
+    debug.Diff.assert_called_once()
 
 
 def test_documents_have_everything(capsys: pytest.CaptureFixture[str]) -> None:

@@ -57,7 +57,9 @@ def _fetched(admin: str) -> bytes:
     try:
         with httpx.Client(trust_env=False, timeout=SECONDS) as client:
             return client.get(f"{admin.rstrip('/')}{_PATH}").raise_for_status().content
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
+    except (httpx.UnsupportedProtocol, httpx.InvalidURL):
+        wrong_use(f"--admin {admin}: not a URL such as http://127.0.0.1:9901")
+    except httpx.HTTPError as error:
         typer.echo(f"swarm-xds: admin interface {admin}: {error or type(error).__name__}", err=True)
         raise typer.Exit(UNREACHABLE) from None
 
@@ -70,9 +72,10 @@ def differences(asked: Asked, dump: Dump, *, node: str, fleet: str) -> Differenc
     with connect(asked) as debug:
         snapshot = debug.GetSnapshot(pb.GetSnapshotRequest(fleet=dump.fleet), timeout=SECONDS)
         nodes = debug.ListNodes(pb.ListNodesRequest(fleet=snapshot.fleet), timeout=SECONDS).nodes
+        member = next((each for each in nodes if each.node == dump.node), None)
         request = pb.DiffRequest(fleet=snapshot.fleet, node=dump.node)
-        answered = debug.Diff(request, timeout=SECONDS).differences
-    member = next((each for each in nodes if each.node == dump.node), None)
+        # One that asks another control plane is not known to this one.
+        answered = debug.Diff(request, timeout=SECONDS).differences if member is not None else ()
     findings = compare(snapshot, member, answered, dump)
     return Differences(fleet=snapshot.fleet, node=dump.node, findings=tuple(findings))
 
