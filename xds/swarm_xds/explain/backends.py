@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from swarm_xds.explain.values import Facts, Question, Step, Subject, broken, note, ok
 from swarm_xds.labels import BackendIntent, BackendMode, parse
-from swarm_xds.model import Backend, Endpoint
+from swarm_xds.model import Backend, Endpoint, UpstreamTls
 from swarm_xds.networks.wanted import NetworkUse
 from swarm_xds.networks.wanted import Way as NetworkWay
 from swarm_xds.plan.reach import Surroundings, UnreachableError, choose_network, uses_host_port
@@ -33,19 +33,19 @@ def backend_steps(question: Question, backend: Backend, facts: Facts) -> Way:
         # The labels have turned bad: what is served is the last good form, of which no intent is left.
         text = f"service {service.name} is served in its last accepted form"
         steps = [note(Subject.SERVICE, text, cure="mend its labels")]
-        return Way((*steps, *_task_steps(service, None, backend, "")), endpoints)
+        return Way((*steps, *_task_steps(question, service, None, backend, "")), endpoints)
     steps = [_service_step(service, wanted)]
     around = Surroundings.of(facts.state)
     if around.fleets is not None and uses_host_port(service, wanted):
         steps.append(ok(Subject.NETWORK, _host_mode(wanted.port)))
-        return Way((*steps, *_task_steps(service, wanted, backend, "")), endpoints)
+        return Way((*steps, *_task_steps(question, service, wanted, backend, "")), endpoints)
     try:
         network = choose_network(service, wanted, around)
     except UnreachableError as error:
         steps.append(broken(Subject.NETWORK, error.problem.reason, cure=error.problem.cure))
         return Way(tuple(steps), endpoints)
     steps += _network_steps(question, service, network, around, facts)
-    return Way((*steps, *_task_steps(service, wanted, backend, network.id)), endpoints)
+    return Way((*steps, *_task_steps(question, service, wanted, backend, network.id)), endpoints)
 
 
 def _intent(service: Service, backend: Backend) -> BackendIntent | None:
@@ -131,7 +131,9 @@ def _use(facts: Facts, fleet: str, network: Network) -> NetworkUse | None:
     return next((each for each in uses if (each.fleet, each.network_id) == (fleet, network.id)), None)
 
 
-def _task_steps(service: Service, wanted: BackendIntent | None, backend: Backend, network_id: str) -> Iterator[Step]:
+def _task_steps(
+    question: Question, service: Service, wanted: BackendIntent | None, backend: Backend, network_id: str
+) -> Iterator[Step]:
     """Return whether tasks run where they are looked for, and what cannot be seen from here."""
     serving = [task for task in service.tasks if task.serving]
     ps = f"docker service ps {service.name} says why"
@@ -159,8 +161,22 @@ def _task_steps(service: Service, wanted: BackendIntent | None, backend: Backend
     )
     what = "its virtual IP" if wanted is not None and wanted.mode is BackendMode.VIP else "at"
     yield ok(Subject.TASK, f"{count}, {what} {shown}")
+    if backend.tls is not None:
+        yield _tls_step(backend.tls, question)
     if wanted is not None:
         yield from _doubts(service, wanted)
+
+
+def _tls_step(tls: UpstreamTls, question: Question) -> Step:
+    """Return what the task's TLS has to be, which the edge is alone to see."""
+    if not tls.verify:
+        text = "TLS is spoken to it, whatever its certificate; whether it speaks TLS only a request can tell"
+        return note(Subject.TASK, text, cure="if it answers 503, take the label ssl_backend away")
+    whose = "the label ssl_backend_ca" if tls.authorities is not None else "the edge's system"
+    text = (
+        f"TLS is spoken to it, and only if its certificate names {question.host} and leads to an authority of {whose}"
+    )
+    return note(Subject.TASK, text, cure="if it answers 503, see what certificate it has, and whether it speaks TLS")
 
 
 def _doubts(service: Service, wanted: BackendIntent) -> Iterator[Step]:

@@ -74,7 +74,8 @@ def _causes(question: Question, facts: Facts) -> Iterator[Step]:
         errors = [each for each in own if each.severity is Severity.ERROR]
         values = (*(value for _, value in _ours(service)), *(problem.value for problem in own))
         if routes or any(_mentions(value, question.host) for value in values):
-            for problem in errors:
+            # A value that speaks of the host is likelier to be the cause.
+            for problem in sorted(errors, key=lambda each: not _mentions(each.value, question.host)):
                 yield _step(problem)
             if not errors and not routes:
                 yield from _odd_labels(question, service, own)
