@@ -10,7 +10,7 @@ from support.certificates import authority
 from swarm_xds.certs.check import at, read
 from swarm_xds.certs.hold import Held, hold
 from swarm_xds.certs.values import Certificates
-from swarm_xds.model import EdgeOptions, Fleet
+from swarm_xds.model import EdgeOptions, Fleet, Forward
 from swarm_xds.pipeline import Build, Pipeline
 from swarm_xds.problem import Kind
 from swarm_xds.swarm import Network, Service, SwarmState, Task
@@ -184,6 +184,65 @@ def test_a_younger_service_neither_closes_a_host_nor_opens_its_own_route() -> No
     story.now(known, b, older)
     (host,) = story.fleet.secure_hosts
     assert [route.path for route in host.virtual_host.routes] == ["/"], "another authority lets in others"
+
+
+ADMIN = {f"route__admin__{key}": text for key, text in {"hosts": HOST, "port": "80", "path": "/admin"}.items()}
+
+
+@pytest.mark.parametrize(
+    ("labels", "older", "secure", "plain", "closed"),
+    [
+        pytest.param({"tls__client_ca": "clients.pem"}, {}, ["/admin", "/"], [], True, id="the whole service"),
+        pytest.param(
+            {"route__admin__tls__client_ca": "clients.pem"}, {}, ["/admin", "/"], [], True, id="one of its routes"
+        ),
+        pytest.param(
+            {"route__admin__tls__client_ca": "clients.pem"}, {"path": "/a"}, ["/a"], ["/a"], False, id="an open host"
+        ),
+        pytest.param(
+            {"route__admin__tls__client_ca": "clients.pem"},
+            {"path": "/a", "tls__client_ca": "other.pem"},
+            ["/a"],
+            [],
+            True,
+            id="a host of another authority's clients",
+        ),
+        pytest.param(
+            {"tls__client_ca": "other.pem", "route__admin__tls__client_ca": "clients.pem"},
+            {},
+            [],
+            [],
+            True,
+            id="routes of two authorities' clients",
+        ),
+    ],
+)
+def test_no_route_of_a_service_leads_around_the_certificates_that_another_asks_for(
+    labels: dict[str, str],
+    older: dict[str, str],
+    secure: list[str],
+    plain: list[str],
+    closed: bool,
+) -> None:
+    """A path that is left out would be answered by the next shorter one, with the same tasks behind it."""
+    story = Story()
+    known = certificates({"clients.pem": CA.cert, "other.pem": authority("Other").cert}, {"any.pem": ANY})
+    services = [service("web", 2, **ADMIN, **labels), *([service("older", 1, **older)] if older else [])]
+    story.now(known, *services)
+    (host,) = story.fleet.secure_hosts
+    assert [route.path for route in host.virtual_host.routes] == secure
+    assert (host.tls.client_ca is not None) is closed
+    (host_in_plain,) = story.fleet.virtual_hosts
+    assert [each.path for each in host_in_plain.routes if isinstance(each.action, Forward)] == plain
+
+
+def test_authorities_of_another_services_clients_are_no_last_good_ones() -> None:
+    """Who takes over a host has named other authorities, or has those of the one before let in nobody."""
+    story = Story()
+    a, b = service("a", 1, tls__client_ca="a.pem"), service("b", 2, tls__client_ca="b.pem")
+    assert story.now(certificates({"a.pem": CA.cert}, {"any.pem": ANY}), a) == "any.pem"
+    assert story.now(certificates({}, {"any.pem": ANY}), b) == "refused"
+    assert story.told == [Kind.BAD_CERTIFICATE]
 
 
 def test_authorities_that_have_expired_are_no_last_good_ones() -> None:

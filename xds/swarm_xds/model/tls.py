@@ -21,12 +21,14 @@ class ServerTls:
         certificate: None if there is none that can be served: whoever names the host is refused.
         min_version: None for the edge's default.
         client_ca: Authorities of client certificates, as PEM; None if nobody is asked for one.
+        client_ca_by: Service that asks for them; empty if none does.
         reason: Why there is no certificate, or not what the labels name; empty if all is well.
     """
 
     certificate: Certificate | None
     min_version: TlsVersion | None = None
     client_ca: bytes | None = None
+    client_ca_by: str = ""
     reason: str = ""
 
     @property

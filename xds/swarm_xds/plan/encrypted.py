@@ -114,26 +114,29 @@ def _host(
     host = settled.virtual_host.host
     asking = Asking(host=host, claims=settled.claims, last=last.certificate if last is not None else None)
     found, problems = certificate(asking, certificates)
-    clients, told = _clients(settled, certificates, last.client_ca if last is not None else None)
+    clients, told = _clients(settled, certificates, last)
     open_to_clients = settled.client_ca is None or clients is not None
     reasons = [each.reason for each in (problems if open_to_clients else told) if each.kind is not Kind.CONFLICT]
     tls = ServerTls(
         certificate=found if open_to_clients else None,
         min_version=None if settled.min_version is None else TlsVersion(settled.min_version.value),
         client_ca=clients,
+        client_ca_by=settled.client_ca.service if settled.client_ca is not None else "",
         reason=next(iter(reasons), ""),
     )
     return SecureHost(virtual_host=settled.virtual_host, tls=tls), (*problems, *told)
 
 
 def _clients(
-    settled: Secured, certificates: Certificates, last: bytes | None
+    settled: Secured, certificates: Certificates, last: ServerTls | None
 ) -> tuple[bytes | None, tuple[Problem, ...]]:
     """Return the authorities of client certificates, and why they are not what the label names."""
     claim = settled.client_ca
     if claim is None:
         return None, ()
-    found = authorities(certificates, claim.stack, claim.tls.client_ca, last)
+    # Another service's clients are nobody's to let in, although they were let in before.
+    known = last.client_ca if last is not None and last.client_ca_by == claim.service else None
+    found = authorities(certificates, claim.stack, claim.tls.client_ca, known)
     problem = Problem(
         severity=Severity.ERROR,
         kind=Kind.BAD_CERTIFICATE,

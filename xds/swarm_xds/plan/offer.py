@@ -40,6 +40,10 @@ def offer(asked: tuple[Service, ServiceIntent], default_fleet: str, around: Surr
     claims: list[tuple[str, Entry, str, Claim]] = []
     rejected: set[str] = set()
     problems: list[Problem] = []
+    # A host that one route closes to clients without a certificate is closed in plain for the others as well.
+    closed = {
+        (route.fleet or default_fleet, host) for route in intent.routes if route.tls.client_ca for host in route.hosts
+    }
     for route in intent.routes:
         fleet = route.fleet or default_fleet
         if route.redirects:
@@ -81,8 +85,11 @@ def offer(asked: tuple[Service, ServiceIntent], default_fleet: str, around: Surr
             hash_by=hash_by,
             tls=route.tls,
         )
-        plain = replace(claim, redirect=RedirectToHttps()) if _never_plain(route.tls) else claim
-        claims += [(fleet, Entry.PLAIN, host, plain) for host in route.hosts]
+        redirected = replace(claim, redirect=RedirectToHttps())
+        claims += [
+            (fleet, Entry.PLAIN, host, redirected if _never_plain(route.tls) or (fleet, host) in closed else claim)
+            for host in route.hosts
+        ]
         entry = Entry.PASSTHROUGH if route.tls.passthrough else Entry.SECURE
         claims += [(fleet, entry, host, claim) for host in route.tls_hosts]
     return Offer(
@@ -95,8 +102,8 @@ def offer(asked: tuple[Service, ServiceIntent], default_fleet: str, around: Surr
 
 
 def _never_plain(tls: TlsIntent) -> bool:
-    """Tell whether plain HTTP gets no content: also where it would be a way around a client's certificate."""
-    return tls.only or tls.passthrough or bool(tls.client_ca)
+    """Tell whether plain HTTP gets no content."""
+    return tls.only or tls.passthrough
 
 
 def _redirects(service: Service, route: RouteIntent) -> Iterator[tuple[Entry, str, Claim]]:

@@ -1,9 +1,11 @@
 """What claims on one host come to over TLS: who answers, and what the host asks of its connections.
 
 Options of a connection hold for the whole host, since they are agreed on before any path is known: the oldest
-service's hold. A claim that asks for client certificates is never served on a connection that does not: it is left out.
+service's hold. A service that asks for client certificates, be it on one path, is never served on connections that do
+not: it is left out, with all its paths on the host, since each may lead to the tasks of another.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TypeVar
@@ -37,16 +39,21 @@ def secured(claimed: tuple[str, Iterable[Claim]]) -> tuple[Secured, tuple[Proble
     host, claims = claimed
     ordered = sorted(claims, key=lambda claim: claim.seniority)
     oldest = ordered[0]
+    asking: dict[str, list[Claim]] = defaultdict(list)
+    for claim in ordered:
+        if claim.tls.client_ca:
+            asking[claim.service].append(claim)
+    holds = asking[oldest.service][0] if oldest.service in asking else None
     kept: list[Claim] = []
     problems: list[Problem] = []
     for claim in ordered:
-        asked = _client_ca(claim)
-        if asked and asked != _client_ca(oldest):
-            problems.append(_not_asked(claim, oldest, host))
+        if any(holds is None or _client_ca(each) != _client_ca(holds) for each in asking.get(claim.service, ())):
+            problems.append(_not_asked(claim, holds or oldest, host))
             continue
         kept.append(claim)
-        if not asked and oldest.tls.client_ca:
-            reason = f"{host} asks for client certificates, as the older service {oldest.service} wants it"
+        if holds is not None and not claim.tls.client_ca:
+            whose = "another route of this service" if claim.service == holds.service else _older(holds)
+            reason = f"{host} asks for client certificates, as {whose} wants it"
             problems.append(conflict(claim, Severity.WARNING, reason, "use another host"))
     min_version, told = _option(host, "tls.min_version", [(claim, claim.tls.min_version) for claim in kept])
     hsts, also = _option(host, "hsts", [(claim, claim.tls.hsts) for claim in kept])
@@ -55,7 +62,7 @@ def secured(claimed: tuple[str, Iterable[Claim]]) -> tuple[Secured, tuple[Proble
         virtual_host=replace(answers, hsts=hsts or ""),
         claims=tuple(kept),
         min_version=min_version,
-        client_ca=oldest if oldest.tls.client_ca else None,
+        client_ca=holds,
     )
     return outcome, (*problems, *told, *also, *conflicts)
 
@@ -104,18 +111,25 @@ def rivals(host: str, secure: list[Claim], passing: list[Claim]) -> tuple[bool, 
     return oldest in passing, tuple(told)
 
 
-def _client_ca(claim: Claim) -> tuple[str, str] | None:
+def _client_ca(claim: Claim) -> tuple[str, str]:
     """Return what names the authorities: one name may be two secrets, each its stack's."""
-    return (claim.stack, claim.tls.client_ca) if claim.tls.client_ca else None
+    return (claim.stack, claim.tls.client_ca)
 
 
-def _not_asked(claim: Claim, oldest: Claim, host: str) -> Problem:
-    other = "for those of another CA" if oldest.tls.client_ca else "for none"
-    reason = (
-        f"{host} belongs to the older service {oldest.service}, which asks clients {other}:"
-        f" this claim on {host}{claim.path} is left out, since it would be open to others"
-    )
+def _not_asked(claim: Claim, holder: Claim, host: str) -> Problem:
+    left_out = f"this claim on {host}{claim.path} is left out, since it would be open to others"
+    if claim.service == holder.service:
+        reason = f"routes of this service on {host} ask clients for certificates of different CAs: {left_out}"
+        return conflict(
+            claim, Severity.ERROR, reason, "give them the same tls.client_ca; a bundle may hold several CAs"
+        )
+    other = "for those of another CA" if holder.tls.client_ca else "for none"
+    reason = f"{host} belongs to {_older(holder)}, which asks clients {other}: {left_out}"
     return conflict(claim, Severity.ERROR, reason, "use another host, or give both services the same tls.client_ca")
+
+
+def _older(claim: Claim) -> str:
+    return f"the older service {claim.service}"
 
 
 def _option(host: str, name: str, asked: list[tuple[Claim, T]]) -> tuple[T | None, list[Problem]]:
