@@ -240,6 +240,26 @@ async def test_client_certificates(running: Place) -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "resumes"),
+    [
+        pytest.param("app.example.org", True, id="an ordinary host"),
+        pytest.param("private.example.org", False, id="one that asks for certificates"),
+    ],
+)
+async def test_only_who_needs_no_certificate_resumes_a_session(running: Place, name: str, resumes: bool) -> None:
+    """Certificates are not looked at again where a session is resumed, and one may have expired meanwhile."""
+    context = running.world.client(CLIENTS.issue("alice")).context(highest=ssl.TLSVersion.TLSv1_2)
+    session, resumed = None, None
+    for _ in range(2):
+        with (
+            socket.create_connection(("127.0.0.1", running.world.settings.https_port), timeout=10) as plain,
+            context.wrap_socket(plain, server_hostname=name, session=session) as connection,
+        ):
+            session, resumed = connection.session, connection.session_reused
+    assert resumed is resumes
+
+
+@pytest.mark.parametrize(
     ("name", "host", "status", "task"),
     [
         pytest.param("app.example.org", "any.example.org", 200, "b", id="two ordinary hosts share"),

@@ -37,6 +37,9 @@ def downstream(host: str, min_version: TlsVersion | None, *, client_ca: bool) ->
     if client_ca:
         context.common_tls_context.validation_context_sds_secret_config.CopyFrom(_secret(names.client_ca(host)))
         context.require_client_certificate.value = True
+        # Whoever resumes a session is not asked for its certificate again, also when that has expired meanwhile.
+        context.disable_stateless_session_resumption = True
+        context.disable_stateful_session_resumption = True
     return base_pb2.TransportSocket(name="envoy.transport_sockets.tls", typed_config=packed(context))
 
 
