@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import PublicKeyAlgorithmOID
 
-from swarm_xds.certs.values import PrivateKey
+from swarm_xds.certs.values import ED25519, PrivateKey
 
 #: Bytes; a secret or config of Docker holds 500 KB at most, and a bundle of all public authorities 250 KB.
 MAX_SIZE = 512 * 1024
@@ -128,7 +128,7 @@ def key_type(certificate: x509.Certificate) -> str:
         return f"RSA {key.key_size}"
     if isinstance(key, ec.EllipticCurvePublicKey):
         return f"ECDSA {_CURVES.get(key.curve.name, key.curve.name)}"
-    return "Ed25519" if isinstance(key, ed25519.Ed25519PublicKey) else "another kind"
+    return ED25519 if isinstance(key, ed25519.Ed25519PublicKey) else "another kind"
 
 
 def _blocks(content: bytes) -> list[tuple[str, bytes]]:

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NoReturn, Self, SupportsIndex
 
+#: The ``key_type`` of certificates that browsers and QUIC do not take.
+ED25519 = "Ed25519"
 #: What may follow a name: ``.v3``, ``-2``, ``_20261125``.
 _VERSION = re.compile(r"(.+)[._-][vV]?([0-9]{1,18})", re.DOTALL)
 

@@ -23,6 +23,7 @@ from envoy.extensions.filters.network.tcp_proxy.v3 import tcp_proxy_pb2
 from envoy.type.v3 import hash_policy_pb2
 from google.protobuf.wrappers_pb2 import UInt32Value
 
+from swarm_xds.certs.values import ED25519
 from swarm_xds.model import EdgeOptions, Fleet, Passthrough, SecureHost, TlsVersion
 from swarm_xds.translate import access_log, names
 from swarm_xds.translate.cluster import BUFFER_LIMIT
@@ -42,19 +43,21 @@ _PASSED_IDLE_TIMEOUT = 3_600_000
 
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """What the filter chain of a host depends on; its certificate is not part of it."""
+    """What the filter chain of a host depends on; of its certificate, only whether Envoy takes it over QUIC."""
 
     host: str
     min_version: TlsVersion | None = None
     client_ca: bool = False
     routes: str = names.HTTPS
+    quic: bool = True
 
     @classmethod
     def of(cls, secure: SecureHost) -> "Chain":
         """Return the chain of a host."""
         tls = secure.tls
         routes = names.own_routes(secure.host) if tls.own_connection else names.HTTPS
-        return cls(secure.host, tls.min_version, tls.client_ca is not None, routes)
+        quic = tls.certificate is None or tls.certificate.chain.key_type != ED25519
+        return cls(secure.host, tls.min_version, tls.client_ca is not None, routes, quic)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,7 +128,7 @@ def https_listener(
 
 def http3_listener(chains: Chains, options: EdgeOptions) -> listener_pb2.Listener | None:
     """Return the listener of HTTP/3, for the hosts whose connections need nothing of their own; None without any."""
-    hosts = [each for each in chains.ended if each.routes == names.HTTPS and each.host != ANY_HOST]
+    hosts = [each for each in chains.ended if each.quic and each.routes == names.HTTPS and each.host != ANY_HOST]
     if not options.http3 or not hosts:
         return None
     manager = connection_manager(options, names.HTTP3, names.HTTPS)
