@@ -2,6 +2,7 @@
 
 import itertools
 from datetime import UTC, datetime
+from ipaddress import IPv4Address
 
 import pytest
 from cryptography import x509
@@ -82,6 +83,14 @@ def test_two_ways_to_a_root_are_both_kept() -> None:
     assert (checked.material.chain.pem, checked.remarks) == (content, ())
 
 
+def test_a_certificate_names_hosts_and_addresses() -> None:
+    """An address as a client writes it in a URL that has one."""
+    names = [x509.DNSName("App.example.org"), x509.IPAddress(IPv4Address("192.0.2.7")), x509.RFC822Name("a@b.org")]
+    chain = read(issue(extensions=[x509.SubjectAlternativeName(names)]).cert).material.chain
+    assert chain is not None
+    assert chain.names == ("192.0.2.7", "app.example.org")
+
+
 def test_the_key_says_which_certificate_is_the_servers() -> None:
     """Even if it is an authority's, as ``openssl req -x509`` makes it."""
     own = issue("a.example.org", ca=True)
@@ -130,12 +139,12 @@ def test_a_self_signed_certificate_is_both() -> None:
         ),
         pytest.param(
             ROOT.issue(subject="a.example.org").cert,
-            "its certificate names no host: clients want a subjectAltName with DNS names",
+            "its certificate names no host: clients want a subjectAltName with DNS names or addresses",
             id="a common name alone",
         ),
         pytest.param(
             ROOT.issue("a b", "*", "*.*.org", "a.*.org").cert,
-            "its certificate names no host: clients want a subjectAltName with DNS names",
+            "its certificate names no host: clients want a subjectAltName with DNS names or addresses",
             id="no host names",
         ),
         pytest.param(

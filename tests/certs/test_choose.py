@@ -126,6 +126,12 @@ def test_for_host(certificates: list[Certificate], expected: str | None) -> None
             '"site.crt" holds no certificate of a server',
             id="a key for a certificate",
         ),
+        pytest.param(
+            [Material(name="site.crt", authorities=b"PEM"), key("site.key")],
+            None,
+            '"site.crt" holds no certificate of a server: a server\'s names its hosts in subjectAltName',
+            id="an authority's for a certificate",
+        ),
     ],
 )
 def test_named(materials: list[Material], expected: str | None, reason: str) -> None:

@@ -230,7 +230,10 @@ def test_a_key_for_two_certificates_changes_for_one() -> None:
         pytest.param({"default/tls.crt": OLD.cert, "default/tls.key": OLD.key}, "default/tls.crt", id="a folder"),
         pytest.param({"default": OLD.pair}, "default", id="no ending"),
         pytest.param({"default.pem": OLD.pair, "default.pem.v2": NEW.pair}, "default.pem.v2", id="the newest"),
+        pytest.param({"default.cert.v2": OLD.pair}, "default.cert.v2", id="a version"),
         pytest.param({"defaults.pem": OLD.pair}, None, id="another name"),
+        pytest.param({"default.example.org.pem": OLD.pair}, None, id="a host's name"),
+        pytest.param({"default.example.org/fullchain.pem": OLD.pair}, None, id="a host's folder"),
         pytest.param({"default.pem": EXPIRED.pair}, None, id="expired"),
     ],
 )

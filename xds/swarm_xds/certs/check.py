@@ -204,7 +204,7 @@ def _check_chain(ordered: tuple[x509.Certificate, ...]) -> None:
 
 def _check_leaf(leaf: x509.Certificate) -> None:
     if not _names(leaf):
-        raise UnusableError("its certificate names no host: clients want a subjectAltName with DNS names")
+        raise UnusableError("its certificate names no host: clients want a subjectAltName with DNS names or addresses")
     usages = _extension(leaf, x509.ExtendedKeyUsage)
     served = {ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE}
     if usages is not None and not served & set(usages):
@@ -257,8 +257,11 @@ def _pem(certificates: Iterable[x509.Certificate]) -> bytes:
 
 def _names(certificate: x509.Certificate) -> tuple[str, ...]:
     alternative = _extension(certificate, x509.SubjectAlternativeName)
-    names = alternative.get_values_for_type(x509.DNSName) if alternative else []
-    return tuple(sorted({name.lower() for name in names if _NAME.fullmatch(name.lower())}))
+    if alternative is None:
+        return ()
+    names = {name.lower() for name in alternative.get_values_for_type(x509.DNSName)}
+    addresses = {str(address) for address in alternative.get_values_for_type(x509.IPAddress)}
+    return tuple(sorted({*(name for name in names if _NAME.fullmatch(name)), *addresses}))
 
 
 def _subject(certificate: x509.Certificate) -> str:

@@ -95,7 +95,8 @@ def _with_key(material: Material, key_name: str, keys: tuple[Material, ...]) -> 
     if material.reason:
         return f"{name}: {material.reason}"
     if material.chain is None:
-        return f"{name} holds no certificate of a server"
+        why = ": a server's names its hosts in subjectAltName" if material.authorities is not None else ""
+        return f"{name} holds no certificate of a server{why}"
     if not keys:
         return _missing(key_name)
     usable = [key.key for key in keys if key.key is not None and not key.reason]

@@ -15,7 +15,8 @@ from swarm_xds.certs.stock import Origin, Stock
 from swarm_xds.certs.values import Certificate, Certificates, Material, PrivateKey, version_of
 from swarm_xds.problem import Kind, Problem, Severity, ordered
 
-_DEFAULT = re.compile(r"default(?:[./].+)?")
+#: Not ``default.example.org.pem`` or ``default.example.org/fullchain.pem``, which are a host's.
+_DEFAULT = re.compile(r"default(?:\.(?:pem|crt|cer|cert)|/.+)?")
 _KEEPS = "until then its last good content is served"
 
 
@@ -229,7 +230,7 @@ def _served(pairs: Mapping[str, Certificate], now: float) -> tuple[Certificate, 
 
 def _default(served: Iterable[Certificate]) -> Certificate | None:
     """Return the newest of those whose file is called default: ``default.pem``, ``default/fullchain.pem``."""
-    named = [pair for pair in served if _DEFAULT.fullmatch(pair.name)]
+    named = [pair for pair in served if _DEFAULT.fullmatch(version_of(pair.name)[0])]
     return max(named, key=lambda pair: (pair.age, pair.name), default=None)
 
 

@@ -68,7 +68,7 @@ class Chain:
     Attributes:
         pem: The certificates as PEM, the leaf first.
         spki: SHA-256, in hex, of the leaf's public key (DER of its SubjectPublicKeyInfo).
-        names: The leaf's DNS names, lower case and sorted; ``*.example.org`` among them.
+        names: The leaf's DNS names, lower case, ``*.example.org`` among them, and its addresses; sorted.
         not_before: When the leaf and the one that issued it begin to be valid, in seconds since the epoch.
         not_after: When the first of the two ends, in seconds since the epoch.
         fingerprint: SHA-256, in hex, of the leaf.
@@ -183,7 +183,7 @@ class Certificates:
         default: For clients that name no host; None: their connection is closed.
         challenges: What every proxy has to answer over plain HTTP, before any redirect to HTTPS.
         tls_challenges: What every proxy has to answer in handshakes, sorted; one for a host.
-        newest: The newest of ``certificates`` by each DNS name. Made from them.
+        newest: The newest of ``certificates`` by each name. Made from them.
         versions: The materials that a name stands for, the newest version first. Made from them.
     """
 
