@@ -1,5 +1,6 @@
 """What is held while files change: by tables of steps, each of which says what the files hold then."""
 
+import itertools
 from datetime import UTC, datetime
 
 import pytest
@@ -209,6 +210,29 @@ def test_one_certificate_in_several_files_is_served_with_its_chain() -> None:
     held = steps(files | {"privkey.pem": leaf.key})
     assert [each.name for each in held.certificates.certificates] == ["fullchain.pem"]
     assert reasons(held) == []
+
+
+@pytest.mark.parametrize(
+    "order", list(itertools.permutations(["cert.pem", "privkey.pem", "chain.pem", "fullchain.pem"]))
+)
+def test_a_certificate_is_renewed_with_its_chain(order: tuple[str, ...]) -> None:
+    """Whichever link a tool replaces first, and although the certificate alone is there with its key before."""
+
+    def live(leaf: Issued) -> Files:
+        files = {"cert.pem": leaf.cert, "chain.pem": middle.cert, "fullchain.pem": leaf.cert + middle.cert}
+        return files | {"privkey.pem": leaf.key}
+
+    middle = CA.issue(subject="Middle", ca=True)
+    files, after = live(middle.issue(HOST, days=(-9, 90))), live(middle.issue(HOST))
+    held = steps(files)
+    served = []
+    for name in order:
+        files |= {name: after[name]}
+        held = step(held, files)
+        found = choose.for_host(held.certificates, HOST)
+        served += [found.chain.pem] if found is not None else []
+    assert [middle.cert in each for each in served] == [True] * len(order)
+    assert (served[-1], reasons(held)) == (after["fullchain.pem"], [])
 
 
 def test_a_key_for_two_certificates_changes_for_one() -> None:

@@ -111,7 +111,8 @@ def _renewed(
                 problems.append(_problem(severity, name, reason, f"{cure}; {_KEEPS}"))
                 materials[name], kept[name] = old, reason
                 continue
-            if other := _half(old, new, live, paired=name in before.pairs, used=used):
+            other = _half(old, new, live, paired=name in before.pairs, used=used)
+            if other := other or _short(old, new, before.materials, files, live):
                 materials[name], kept[name] = old, f"{other} is not there yet"
                 problems.append(_problem(Severity.WARNING, name, kept[name], f"add it; {_KEEPS}"))
                 continue
@@ -143,6 +144,29 @@ def _half(old: Material, new: Material, live: _Live, *, paired: bool, used: Coll
     new_key = new.chain is None and new.key is not None and new.key != old.key
     if new_key and new.key is not None and old.key is not None and old.key.spki in used:
         return "" if new.key.spki in live.chains else "the certificate of its new private key"
+    return ""
+
+
+def _short(old: Material, new: Material, before: Mapping[str, Material], files: Collection[str], live: _Live) -> str:
+    """Return what is missing to a file that has always been a part of another one; empty if nothing.
+
+    Certbot's cert.pem is renewed before fullchain.pem; served meanwhile, clients would miss the intermediates.
+    """
+    if old.chain is None or new.chain is None or new.chain == old.chain:
+        return ""
+    whole = [
+        name
+        for name, each in before.items()
+        if each.chain is not None
+        and each.chain.fingerprint == old.chain.fingerprint
+        and len(each.chain.pem) > len(old.chain.pem)
+    ]
+    renewed = new.chain.fingerprint
+    if any(name in files for name in whole) and not any(
+        name != new.name and each.chain is not None and each.chain.fingerprint == renewed
+        for name, each in live.materials.items()
+    ):
+        return f'its new certificate with the chain, as in "{whole[0]}",'
     return ""
 
 
@@ -209,7 +233,7 @@ def _of_pairs(materials: Mapping[str, Material], pairs: Mapping[str, Certificate
         until = [ends.get(name, 0) for name in pair.chain.names]
         if reason := _reason(pair, now):
             if not all(until):
-                yield _problem(Severity.ERROR, pair.name, reason, "renew it; it is not served")
+                yield _problem(Severity.ERROR, pair.name, reason, "renew it; no host gets it that does not have it")
         elif now >= soon(pair.chain) and min(until) <= pair.chain.not_after:
             yield _problem(Severity.WARNING, pair.name, f"it expires on {date(pair.chain.not_after)}", "renew it")
 

@@ -48,7 +48,8 @@ def certificate(asking: Asking, certificates: Certificates) -> tuple[Certificate
     wanting = [claim for claim in claims if claim.tls.label]
     if spare is not None or not wanting:
         return spare, ()
-    reason = f"no certificate names {host}: {_outcome(host, asking.last)}"
+    none = "no certificate" if asking.last is None else "no certificate that can be used"
+    reason = f"{none} names {host}: {_outcome(host, asking.last)}"
     cure = "name one in ssl_cert, or put one that names the host into the directory of --certs"
     return asking.last, tuple(_problem(claim, Kind.NO_CERTIFICATE, reason, cure=cure) for claim in wanting)
 
