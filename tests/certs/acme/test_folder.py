@@ -70,6 +70,20 @@ async def test_what_is_of_no_use_any_more_leaves_the_folder(tmp_path: Path) -> N
     assert not [path for path in parts if path.exists()]
 
 
+async def test_a_state_that_is_lost_has_nothing_ordered_anew(tmp_path: Path) -> None:
+    """The certificates are still there, as after a restore of them alone; what has none is ordered at once."""
+    options = AcmeOptions(folder=tmp_path / "acme", terms_agreed=True, directory="http://127.0.0.1:1/")
+    folder = Folder(options.folder)
+    folder.make()
+    folder.save_certificate(HOST, certificate(HOST, -1, 90))
+    source = AcmeSource(options)
+    source.want([HOST, "b.example.org"])
+    for _ in "123":
+        await source._turn()
+    hosts = folder.state().hosts
+    assert {host: len(each.orders) for host, each in hosts.items()} == {HOST: 0, "b.example.org": 1}
+
+
 async def test_a_certificate_of_tomorrow_is_waited_for(tmp_path: Path) -> None:
     """A clock that is behind must not order again and again what it takes for not valid yet."""
     options = AcmeOptions(folder=tmp_path / "acme", terms_agreed=True, directory="http://127.0.0.1:1/")

@@ -137,6 +137,12 @@ class AcmeSource:
             account, tried = pacing.unknown(folder.hosts(), self._options.directory, now)
             folder.save(State(account=account, hosts=tried))
             return
+        if state == State():
+            # Lost, with certificates that are still there: they are not ordered anew, all at once.
+            _, tried = pacing.unknown(folder.hosts(), self._options.directory, now)
+            state = State(hosts=tried)
+            if tried:
+                folder.save(state)
         for host in folder.hosts():
             if host not in self._wanted and self._ended(host) + pacing.KEPT < now:
                 folder.remove_certificate(host)
