@@ -38,6 +38,7 @@ from swarm_xds.server import CanaryOptions, Limits, LogObserver, Observer, Obser
 from swarm_xds.server.handshakes import Handshakes
 from swarm_xds.settings import Settings
 from swarm_xds.snapshot import Snapshots, changes
+from swarm_xds.snapshot.kept import keyless
 from swarm_xds.sources import Reading, Source
 from swarm_xds.sources.compose import ComposeSource
 from swarm_xds.sources.docker import DockerSource, Timings, find_endpoints
@@ -163,6 +164,7 @@ class App:
             return
         kept = self._store.restore()
         if kept is not None:
+            kept = kept if self._carries_keys else keyless(kept)
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._restore_after):
                     await self.publisher.published()

@@ -8,12 +8,14 @@ import hashlib
 import json
 from base64 import b64decode, b64encode
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from swarm_xds.snapshot.resources import Resource, Resources, Snapshot, Snapshots
+from envoy.extensions.transport_sockets.tls.v3 import secret_pb2
+
+from swarm_xds.snapshot.resources import SECRET, Resource, Resources, Snapshot, Snapshots
 
 #: To be raised whenever a file of before would be read wrongly.
 SCHEMA = 1
@@ -86,6 +88,21 @@ def parse(content: bytes) -> Kept:
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise DamagedError(f"not what this schema has: {error}") from error
+
+
+def keyless(kept: Kept) -> Kept:
+    """Return what of it may go out where private keys must not; hosts over TLS are refused by it."""
+    fleets = {name: _keyless(fleet) for name, fleet in kept.snapshots.fleets.items()}
+    return replace(kept, snapshots=replace(kept.snapshots, fleets=fleets, empty=_keyless(kept.snapshots.empty)))
+
+
+def _keyless(snapshot: Snapshot) -> Snapshot:
+    secrets = (
+        each
+        for each in snapshot.of(SECRET).values()
+        if not secret_pb2.Secret.FromString(each.value).HasField("tls_certificate")
+    )
+    return Snapshot({**snapshot.resources, SECRET: Resources(secrets)})
 
 
 def _plain(snapshot: Snapshot) -> dict[str, dict[str, Any]]:
