@@ -148,7 +148,7 @@ def _half(old: Material, new: Material, live: _Live, *, paired: bool, used: Coll
 
 
 def _short(old: Material, new: Material, before: Mapping[str, Material], files: Collection[str], live: _Live) -> str:
-    """Return what is missing to a file that has always been a part of another one; empty if nothing.
+    """Return what is missing to a file that was a part of another one; empty if nothing.
 
     Certbot's cert.pem is renewed before fullchain.pem; served meanwhile, clients would miss the intermediates.
     """
