@@ -212,6 +212,12 @@ def test_one_certificate_in_several_files_is_served_with_its_chain() -> None:
     assert reasons(held) == []
 
 
+def test_a_certificate_that_moves_to_another_file_keeps_the_key_that_it_is_served_with() -> None:
+    """Although the file that the key was last seen in is gone."""
+    held = steps({"a.pem": OLD.cert}, {"a.pem": OLD.key}, {"b.pem": OLD.cert})
+    assert by_host(held) == "old"
+
+
 @pytest.mark.parametrize(
     "order", list(itertools.permutations(["cert.pem", "privkey.pem", "chain.pem", "fullchain.pem"]))
 )

@@ -200,17 +200,16 @@ def _missed(before: Held, materials: Mapping[str, Material], live: _Live, now: f
 
 
 def _pairs(materials: Mapping[str, Material], before: Held, live: _Live) -> dict[str, Certificate]:
-    """Return each certificate with the key that fits it, wherever that is; one that had its key keeps it."""
+    """Return each certificate with the key that fits it, wherever it is; one that had its key keeps it in any file."""
     pairs: dict[str, Certificate] = {}
     held = (material.key for material in materials.values())
-    keys = {**live.keys, **{key.spki: key for key in held if key is not None}}
+    used = {pair.key.spki: pair.key for pair in before.pairs.values()}
+    keys = {**used, **live.keys, **{key.spki: key for key in held if key is not None}}
     for name, material in sorted(materials.items()):
         if material.chain is None or material.reason:
             continue
         last = before.pairs.get(name)
         key = material.key or keys.get(material.chain.spki)
-        if key is None and last is not None and last.key.spki == material.chain.spki:
-            key = last.key
         if key is not None:
             pair = Certificate(name=name, chain=material.chain, key=key)
             pairs[name] = last if last == pair else pair
