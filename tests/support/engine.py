@@ -123,9 +123,9 @@ class FakeEngine(SwarmWithSecrets):
         """Break off the next answers in the middle; with ``lie`` their length says that they are whole."""
         self._add(_Fault("lie" if lie else "cut", for_path, times))
 
-    def say(self, body: bytes, *, times: int = 1, for_path: str = "") -> None:
-        """Answer the next requests whose path begins with ``for_path`` well, but with this."""
-        self._add(_Fault("say", for_path, times, body=body))
+    def say(self, body: bytes, *, status: int = 200, times: int = 1, for_path: str = "") -> None:
+        """Answer the next requests whose path begins with ``for_path`` with this."""
+        self._add(_Fault("say", for_path, times, status, body=body))
 
     def mend(self) -> None:
         """Take back the faults that are still to come."""
@@ -165,7 +165,7 @@ class FakeEngine(SwarmWithSecrets):
                 if fault.kind == "fail":
                     return *refused(fault.status, fault.message), ""
                 if fault.kind == "say":
-                    return 200, fault.body, ""
+                    return fault.status, fault.body, ""
             kind = fault.kind if fault else ""
             if method == "GET":
                 return *self._read(path, _filters(query)), kind

@@ -16,9 +16,8 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias, TypeVar
 
 import requests
-import urllib3
 from docker import APIClient
-from docker.errors import APIError, DockerException
+from docker.errors import APIError
 from docker.types import CancellableStream
 
 from swarm_xds.sources.docker.endpoint import Endpoint
@@ -28,11 +27,11 @@ T = TypeVar("T")
 
 #: Seconds that any call but the event stream may take.
 CALL_TIMEOUT = 10.0
+#: Characters of an error that are kept: a proxy's may be a page of HTML.
+_LONGEST_REASON = 1_000
 
 #: What the event stream is asked for.
 EVENT_FILTERS = {"type": ["service", "network", "node", "secret"], "scope": ["swarm"]}
-
-_FAILURES = (DockerException, requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError)
 
 
 class EngineError(Exception):
@@ -251,15 +250,24 @@ def _translated(endpoint: Endpoint, work: Callable[[], T]) -> T:
     """Do ``work`` and turn whatever the SDK and the network raise into an ``EngineError``."""
     try:
         return work()
-    except APIError as error:
-        reason = f"{error.status_code or 'error'}: {error.explanation or error}"
-        if "not a swarm manager" in reason:
-            raise NotManagerError(endpoint, f"this engine is not a swarm manager ({reason})") from error
-        raise (NotFoundError if error.status_code == requests.codes.not_found else EngineError)(
-            endpoint, reason, error.status_code or 0
-        ) from error
-    except _FAILURES as error:
-        raise EngineError(endpoint, f"{type(error).__name__}: {error}") from error
+    except EngineError:
+        raise
+    except Exception as error:
+        raise _engine_error(endpoint, error) from error
+
+
+def _engine_error(endpoint: Endpoint, error: Exception) -> EngineError:
+    """Return what an exception of the SDK's says of the engine."""
+    # Over an error that is JSON and not the engine's, such as a proxy's, the SDK stumbles with an error of its own.
+    answer = error if isinstance(error, APIError) else error.__context__
+    if not isinstance(answer, requests.HTTPError) or answer.response is None:
+        return EngineError(endpoint, f"{type(error).__name__}: {error}")
+    status = answer.response.status_code
+    said = error.explanation if isinstance(error, APIError) else answer.response.text
+    reason = f"{status}: {' '.join(str(said or answer).split())[:_LONGEST_REASON]}"
+    if "not a swarm manager" in reason:
+        return NotManagerError(endpoint, f"this engine is not a swarm manager ({reason})")
+    return (NotFoundError if status == requests.codes.not_found else EngineError)(endpoint, reason, status)
 
 
 async def _in_thread(work: Callable[[], T], *, abandon: Callable[[T], None] = lambda _: None) -> T:
