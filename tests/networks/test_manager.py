@@ -202,6 +202,16 @@ async def test_engine_that_fails_for_a_while(world: World, logged: list[Any], me
     assert len(failed) == 1 or path in {"/services", "/version"}  # the source asks for these too
 
 
+@pytest.mark.parametrize("path", ["/configs/create", "/configs", "/services/create", "/services", "/version"])
+async def test_engine_whose_answers_make_no_sense(world: World, path: str) -> None:
+    """It is one that fails."""
+    for answer in (b"null", b'{"ID": null}', b'{"error": "bad gateway"}'):
+        world.engine.say(answer, for_path=path)
+        world.engine.say(answer, status=502, for_path=path)
+    world.start()
+    await eventually(world.converged)
+
+
 async def test_one_that_fails_holds_up_no_other(world: World, logged: list[Any]) -> None:
     """A relay that cannot be made is tried ever again; the others are made meanwhile."""
     bad = replace(world.spec, network_id="no-such-network", network_name="gone")

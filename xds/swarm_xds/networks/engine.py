@@ -5,7 +5,8 @@ not know why something is written. This and ``manager`` are all that writes to a
 """
 
 import base64
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, TypeAlias
 
@@ -58,26 +59,26 @@ class RelayEngine:
             network = await self._engine.network(network_id)
         except NotFoundError:
             return LeftNetwork(id=network_id, name=name, gone=True)
-        stack = str((network.get("Labels") or {}).get(STACK_LABEL, ""))
+        with self._reading(f"network {name}"):
+            stack = str((network.get("Labels") or {}).get(STACK_LABEL, ""))
         if not stack:
             return LeftNetwork(id=network_id, name=name)
         of_stack = {"label": [f"{STACK_LABEL}={stack}"]}
         others: list[Json] = []
-        others += await self._engine.call(lambda client: client.services(filters=of_stack))
-        others += await self._engine.call(lambda client: client.secrets(filters=of_stack))
-        others += await self._engine.call(lambda client: client.configs(filters=of_stack))
-        networks = await self._engine.call(lambda client: client.networks(filters=of_stack))
-        others += [each for each in networks if each.get("Id") not in detached]
+        with self._reading(f"what is left of stack {stack}"):
+            others += await self._engine.call(lambda client: client.services(filters=of_stack))
+            others += await self._engine.call(lambda client: client.secrets(filters=of_stack))
+            others += await self._engine.call(lambda client: client.configs(filters=of_stack))
+            networks = await self._engine.call(lambda client: client.networks(filters=of_stack))
+            others += [each for each in networks if each.get("Id") not in detached]
         return LeftNetwork(id=network_id, name=name, stack=stack, alive=bool(others))
 
     async def members(self, stack: str) -> frozenset[str]:
         """Read the ids of a stack's services: ``GET /services``."""
         of_stack = {"label": f"{STACK_LABEL}={stack}"}
         services = await self._engine.call(lambda client: client.services(filters=of_stack))
-        try:
+        with self._reading(f"the services of stack {stack}"):
             return frozenset(str(service["ID"]) for service in services)
-        except (KeyError, TypeError) as error:
-            raise EngineError(self._engine.endpoint, f"the services of stack {stack} cannot be read") from error
 
     async def create_config(self, spec: RelaySpec) -> str:
         """Create a relay's config, unless it is there, and return its id: ``POST /configs/create``."""
@@ -90,15 +91,17 @@ class RelayEngine:
     async def _create_config(self, spec: RelaySpec, name: str, data: bytes) -> str:
         labels = specification.owner_labels(spec)
         try:
-            made = await self._engine.call(lambda client: client.create_config(name, data, labels=labels))
-            return str(made["ID"])
+            with self._reading(f"config {name}"):
+                made = await self._engine.call(lambda client: client.create_config(name, data, labels=labels))
+                return str(made["ID"])
         except EngineError as error:
             if error.status != _CONFLICT:
                 raise
         found = await self._named("config", lambda client: client.inspect_config(name), name, spec)
-        if base64.b64decode(found["Spec"].get("Data") or "") != data:
-            raise self._foreign("config", name)
-        return str(found["ID"])
+        with self._reading(f"config {name}"):
+            if base64.b64decode(found["Spec"].get("Data") or "") != data:
+                raise self._foreign("config", name)
+            return str(found["ID"])
 
     async def create_service(self, spec: RelaySpec) -> bool:
         """Begin a relay, unless one is there, and return whether it was made now: ``POST /services/create``."""
@@ -149,13 +152,12 @@ class RelayEngine:
         """
         try:
             raw = await self._engine.service(service_id)
+        except NotFoundError as error:
+            raise OvertakenError(error.reason) from error
+        with self._reading(f"service {service_id}"):
             if raw["Version"]["Index"] != version:
                 raise OvertakenError(f"service {service_id} was changed by somebody else")
             body = specification.changed_fleet(raw["Spec"], change)
-        except NotFoundError as error:
-            raise OvertakenError(error.reason) from error
-        except (KeyError, TypeError, AttributeError) as error:
-            raise EngineError(self._engine.endpoint, f"service {service_id} cannot be read: {error}") from error
         await self._update(service_id, version, body)
 
     async def remove_network(self, network_id: str) -> bool:
@@ -177,12 +179,19 @@ class RelayEngine:
             found = await self._engine.call(inspect)
         except NotFoundError as error:
             raise OvertakenError(f"{what} {name} was there and is gone") from error
-        try:
+        with self._reading(f"{what} {name}"):
             if found["Spec"]["Name"] == name and is_ours(found, spec.fleet, spec.mark):
                 return found
-        except (KeyError, TypeError, AttributeError) as error:
-            raise EngineError(self._engine.endpoint, f"the answer for {what} {name} cannot be read") from error
         raise self._foreign(what, name)
+
+    @contextmanager
+    def _reading(self, what: str) -> Iterator[None]:
+        """Turn what an answer of another shape than the API's raises into an ``EngineError``."""
+        try:
+            yield
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            reason = f"the engine's answer for {what} cannot be read: {type(error).__name__}: {error}"
+            raise EngineError(self._engine.endpoint, reason) from error
 
     def _foreign(self, what: str, name: str) -> EngineError:
         reason = f"there is another {what} named {name}, which swarm-xds has not made: remove it"
