@@ -350,6 +350,12 @@ def test_nodes(path: str, value: object, address: str, *, up: bool) -> None:
     assert (record.node.address, record.up) == (address, up)
 
 
+def test_node_without_an_address() -> None:
+    """Where a node listens everywhere, an edge would find itself."""
+    (record,) = convert.nodes([{"ID": "n", "Status": {"State": "ready", "Addr": "::"}}]).records.values()
+    assert not record.node.address
+
+
 @pytest.mark.parametrize(
     "odd",
     [

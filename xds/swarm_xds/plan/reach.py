@@ -113,9 +113,14 @@ def _tasks(service: Service, backend: BackendIntent, network: Network) -> list[t
         (task.node_id, Endpoint(address, task.port or backend.port))
         for task in service.tasks
         if task.serving
-        for network_id, address in task.addresses
-        if network_id == network.id
+        if (address := _address(task.addresses, network.id))
     ]
+
+
+def _address(addresses: Iterable[tuple[str, str]], network_id: str) -> str:
+    """Return the one address on a network, IPv4 where there are both (docs/adr/069); empty if there is none."""
+    found = [address for network, address in addresses if network == network_id]
+    return min(found, key=lambda address: (":" in address, address), default="")
 
 
 def _by_relay(
@@ -161,8 +166,8 @@ def _relay(
             (task.node_id, address)
             for task in service.tasks
             if task.serving
-            for network, address in task.addresses
-            if network in networks
+            for network in networks
+            if (address := _address(task.addresses, network))
         )
     )
 
@@ -219,7 +224,7 @@ def _by_host_port(service: Service, backend: BackendIntent, around: Surroundings
         [
             Endpoint(around.nodes[task.node_id].address, port.published)
             for task in service.tasks
-            if task.serving and task.node_id in around.nodes
+            if task.serving and task.node_id in around.nodes and around.nodes[task.node_id].address
             for port in task.host_ports
             if _in_host_mode(port.target, port.mode, backend) and port.published
         ]
@@ -227,8 +232,8 @@ def _by_host_port(service: Service, backend: BackendIntent, around: Surroundings
 
 
 def _by_virtual_ip(service: Service, backend: BackendIntent, network: Network) -> Reached:
-    address = dict(service.virtual_ips).get(network.id)
-    if address is None:
+    address = _address(service.virtual_ips, network.id)
+    if not address:
         raise UnreachableError(
             _problem(
                 service,

@@ -46,7 +46,7 @@ class Network:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Node:
-    """A node of the swarm; ``address`` is its IP address as the managers see it, without a port."""
+    """A node of the swarm; ``address`` is its IP address as the managers see it, without a port; empty if unknown."""
 
     id: str
     hostname: str

@@ -377,8 +377,9 @@ def _node(raw: Mapping[str, Any]) -> NodeRecord:
     status = mapping(raw, "Status")
     manager = text(mapping(raw, "ManagerStatus"), "Addr").rpartition(":")[0].strip("[]")
     candidates = addresses([text(status, "Addr"), manager])
-    # A manager that was told to listen everywhere gives 0.0.0.0 in the first of the two places.
-    usable = [a for a in candidates if not ip_address(a).is_unspecified and not ip_address(a).is_loopback]
+    # A manager that was told to listen everywhere gives 0.0.0.0 in the first of the two places, which leads nowhere.
+    candidates = [a for a in candidates if not ip_address(a).is_unspecified]
+    usable = [a for a in candidates if not ip_address(a).is_loopback]
     return NodeRecord(
         node=Node(
             id=_identifier(raw),
