@@ -1,5 +1,6 @@
 """A relay as the engine is to run it, and as it reads back."""
 
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -73,6 +74,15 @@ def test_seed() -> None:
 def test_no_stack() -> None:
     """A network of no stack has a relay of no stack."""
     assert "com.docker.stack.namespace" not in specification.service(replace(SPEC, stack=""), "c1")["labels"]
+
+
+@pytest.mark.parametrize("stack", ["my.stack", "My Stack", "-shop", "żółw", "a" * 40, "shop_", "x/y"])
+def test_stack_whose_name_is_no_part_of_a_service_name(stack: str) -> None:
+    """Networks and secrets may carry any label; the engine would refuse a service named like that."""
+    spec = replace(SPEC, stack=stack)
+    assert re.fullmatch(r"[a-zA-Z0-9](?:[-_]*[A-Za-z0-9]+)*", spec.name)
+    assert len(spec.name) <= 63
+    assert specification.service(spec, "c1")["labels"]["com.docker.stack.namespace"] == stack
 
 
 def listed(**more: Any) -> dict[str, Any]:

@@ -1,10 +1,13 @@
 """The network plan as values. Pure."""
 
 import hashlib
+import re
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 _MAX_NAME = 63
+#: What the engine takes for a service's name. A network or secret may carry a stack's name that is no part of one.
+_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]*[A-Za-z0-9])?")
 #: Where a container finds its Docker secrets.
 SECRETS_FOLDER = "/run/secrets"
 #: How a reader's mark begins; that of a relay is its network's id.
@@ -88,7 +91,7 @@ class RelaySpec:
         digest = hashlib.sha256(f"{self.fleet} {self.mark}".encode()).hexdigest()[:10]
         own = f"swarm-xds-{'reader' if self.reads else 'relay'}-{digest}"
         name = f"{self.stack}_0-{own}" if self.stack else own
-        return name if len(name) <= _MAX_NAME else f"0-{own}"
+        return name if len(name) <= _MAX_NAME and _NAME.fullmatch(name) else f"0-{own}"
 
     @property
     def config_name(self) -> str:
