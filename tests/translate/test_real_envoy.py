@@ -208,6 +208,15 @@ def test_a_websocket_passes_with_its_origin(edge: Edge) -> None:
     assert "x-origin-seen: https://elsewhere.example\r\n" in answer
 
 
+def test_http_1_0(edge: Edge) -> None:
+    """NGINX, as a balancer before the edge, speaks it unless it is told otherwise; it ends the connection."""
+    with edge.connect() as connection:
+        connection.sendall(f"GET /app HTTP/1.0\r\nHost: {APP}\r\n\r\n".encode())
+        answer = b"".join(iter(lambda: connection.recv(65536), b""))
+    assert answer.startswith(b"HTTP/1.0 200 OK\r\n")
+    assert b'"task": "b"' in answer
+
+
 def test_http2_with_prior_knowledge(edge: Edge) -> None:
     """A client may speak HTTP/2 at once, without TLS."""
     preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"

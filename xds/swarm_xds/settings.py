@@ -160,6 +160,11 @@ class Settings(BaseModel):
     unknown_host_status: int = Field(404, ge=200, le=599, description="Answer to a host that nobody claims.")
     retry_after_seconds: int = Field(5, ge=0, le=86_400, description="Retry-After of a service without a running task.")
     trusted_hops: int = Field(0, ge=0, le=16, description="Trusted proxies in front of the edge.")
+    keep_escaped_slashes: bool = Field(
+        default=False,
+        description="Tasks see %2F and %5C in paths as they came, as with Interlock; else clients are sent to the path "
+        "with slashes.",
+    )
     connect_timeout: Milliseconds = Field(500, description="Until another task is tried.")
     stream_idle_timeout: LimitMilliseconds = Field(300_000, description="Without a byte, a request ends; 0: never.")
     request_timeout: LimitMilliseconds = Field(300_000, description="Until a request has come whole; 0: for ever.")
@@ -307,6 +312,7 @@ class Settings(BaseModel):
             unknown_host_status=self.unknown_host_status,
             retry_after=self.retry_after_seconds,
             trusted_hops=self.trusted_hops,
+            keep_escaped_slashes=self.keep_escaped_slashes,
             connect_timeout=self.connect_timeout,
             stream_idle_timeout=self.stream_idle_timeout,
             request_timeout=self.request_timeout,

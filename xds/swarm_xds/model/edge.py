@@ -32,6 +32,7 @@ class EdgeOptions:
         unknown_host_status: Answer to a host that nobody claims (Interlock's was 503).
         retry_after: Seconds in ``Retry-After`` when no task runs.
         trusted_hops: How many proxies in front of the edge are trusted with ``x-forwarded-for``.
+        keep_escaped_slashes: Whether %2F and %5C in a path stay; else the client is sent to the path with slashes.
         connect_timeout: Milliseconds until a connection to a task is given up and another task tried.
         stream_idle_timeout: Milliseconds without a byte in either direction until a request is ended; 0 for ever.
         request_timeout: Milliseconds until a request must have arrived whole; 0 for ever. Responses have no limit.
@@ -51,6 +52,7 @@ class EdgeOptions:
     unknown_host_status: int = 404
     retry_after: int = 5
     trusted_hops: int = 0
+    keep_escaped_slashes: bool = False
     connect_timeout: int = 500
     stream_idle_timeout: int = 300_000
     request_timeout: int = 300_000

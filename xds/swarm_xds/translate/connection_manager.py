@@ -84,11 +84,17 @@ def _manager(options: EdgeOptions, name: str) -> hcm_pb2.HttpConnectionManager:
         strip_trailing_host_dot=True,
         normalize_path=BoolValue(value=True),
         merge_slashes=True,
-        path_with_escaped_slashes_action=hcm_pb2.HttpConnectionManager.UNESCAPE_AND_REDIRECT,
+        path_with_escaped_slashes_action=(
+            hcm_pb2.HttpConnectionManager.KEEP_UNCHANGED
+            if options.keep_escaped_slashes
+            else hcm_pb2.HttpConnectionManager.UNESCAPE_AND_REDIRECT
+        ),
         common_http_protocol_options=protocol_pb2.HttpProtocolOptions(
             idle_timeout=milliseconds(_IDLE_TIMEOUT),
             headers_with_underscores_action=protocol_pb2.HttpProtocolOptions.REJECT_REQUEST,
         ),
+        # What some balancers before an edge speak, NGINX by default.
+        http_protocol_options=protocol_pb2.Http1ProtocolOptions(accept_http_10=True),
         http2_protocol_options=protocol_pb2.Http2ProtocolOptions(
             max_concurrent_streams=UInt32Value(value=_MAX_STREAMS),
             initial_stream_window_size=UInt32Value(value=_STREAM_WINDOW),
