@@ -20,6 +20,7 @@ _HOST = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
 _PATH = re.compile(r"(?:/(?:[A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2})*)+")
 #: Percent-encoded letters, digits and - . _ ~.
 _ENCODED = re.compile(r"%(2[DEde]|3[0-9]|4[1-9A-Fa-f]|5[0-9AFaf]|6[1-9A-Fa-f]|7[0-9AEae])")
+_ESCAPE = re.compile(r"%[0-9A-Fa-f]{2}")
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,256}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,254}")
 _SECRET = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_.-]|/(?=[A-Za-z0-9])){0,254}")
@@ -90,6 +91,8 @@ def path(value: str) -> str:
     """Return a path prefix in whole segments, without a slash at its end unless it is ``/``."""
     # Requests come with these decoded, whatever the client wrote.
     text = _ENCODED.sub(lambda match: chr(int(match[1], 16)), value.strip())
+    # Browsers and all who go by RFC 3986, 6.2.2.1, send the rest in capitals, and Envoy compares letter by letter.
+    text = _ESCAPE.sub(lambda match: match[0].upper(), text)
     if not text.startswith("/"):
         raise BadValueError("a path begins with /", f"write /{shown(text)}")
     if "?" in text or "#" in text:
