@@ -1,6 +1,11 @@
 """From labels to intents, where a table says it better than a golden case."""
 
 import itertools
+import sys
+from collections import Counter
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
 
 import pytest
 
@@ -91,6 +96,37 @@ def test_ten_thousand_unknown_labels_take_no_time(count: int) -> None:
     assert intent.routes == ()
     assert len(problems) == len(labels)
     assert sum("did you mean" in problem.cure for problem in problems) <= 100
+
+
+def _routes(count: int) -> dict[str, str]:
+    return {f"xds.route.r{n}.{key}": value for n in range(count) for key, value in {"hosts": "a", "port": "80"}.items()}
+
+
+def _hosts_and_redirects(count: int) -> dict[str, str]:
+    hosts = ",".join(f"h{number}" for number in range(count))
+    return {"xds.hosts": hosts, "xds.port": "80", "xds.redirects": ";".join(f"r{n},http://t" for n in range(count))}
+
+
+@pytest.mark.parametrize("labels", [_routes, _hosts_and_redirects])
+def test_the_work_is_in_proportion_to_the_labels(labels: Callable[[int], dict[str, str]]) -> None:
+    """A service with thousands of routes, or hosts and redirects, does not hold up the others."""
+
+    def lines(count: int) -> int:
+        run = Counter[str]()
+
+        def trace(_frame: FrameType, event: str, _arg: object) -> Any:
+            run[event] += 1
+            return trace
+
+        before = sys.gettrace()
+        sys.settrace(trace)
+        try:
+            parsed(labels(count))
+        finally:
+            sys.settrace(before)
+        return run["line"]
+
+    assert lines(200) < 5 * lines(50)
 
 
 @pytest.mark.parametrize(

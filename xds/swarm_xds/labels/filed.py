@@ -26,6 +26,8 @@ class Filed:
 
     Attributes:
         texts: Label and value of each known key.
+        by_route: Where these stand, by route and key.
+        fallbacks: The unnamed keys that named routes fall back to, likewise.
         later: Those that are not yet served.
         named: Names of the routes that have keys of their own.
         scopes: Scopes of the unnamed keys that are served.
@@ -38,6 +40,8 @@ class Filed:
     service: Service
     problems: list[Problem] = field(default_factory=list)
     texts: dict[Place, tuple[str, str]] = field(default_factory=dict)
+    by_route: dict[str, dict[str, Place]] = field(default_factory=dict)
+    fallbacks: dict[str, Place] = field(default_factory=dict)
     later: dict[Place, Key[object]] = field(default_factory=dict)
     named: set[str] = field(default_factory=set)
     scopes: set[Scope] = field(default_factory=set)
@@ -65,12 +69,8 @@ class Filed:
 
     def places(self, route: str) -> dict[str, Place]:
         """Return where a route's values stand, by key: keys of the backend fall back to the unnamed ones."""
-        if not route:
-            return {place[1]: place for place in self.texts if not place[0]}
-        unnamed = {
-            name: ("", name) for of_route, name in self.texts if not of_route and keys.of(name).scope is Scope.BACKEND
-        }
-        return unnamed | {place[1]: place for place in self.texts if place[0] == route}
+        own = self.by_route.get(route, {})
+        return self.fallbacks | own if route else own
 
 
 def file(service: Service) -> Filed:
@@ -158,8 +158,11 @@ def _file(filed: Filed, route: str, name: str, label: str, value: str) -> None:
     other = filed.texts.get(place)
     if other is None:
         filed.texts[place] = (label, value)
+        filed.by_route.setdefault(route, {})[place[1]] = place
         if route:
             filed.named.add(route)
+        elif key.scope is Scope.BACKEND:
+            filed.fallbacks[place[1]] = place
         if key.due is not Due.NOW:
             filed.later[place] = key
         elif not route:

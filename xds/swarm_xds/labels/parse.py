@@ -156,8 +156,9 @@ def _route(filed: Filed, name: str, *, withheld: bool) -> RouteIntent | None:
         return None
     named = tuple(sorted((*hosts, ANY_HOST) if default else hosts))
     # Interlock's way to write a redirect names the old host among the hosts too.
-    plain = tuple([host for host in named if not _redirected("http", host, path, redirects)])
-    secure = tuple([host for host in named if not _redirected("https", host, path, redirects)])
+    away = _redirected(path, redirects)
+    plain = tuple([host for host in named if ("http", host) not in away])
+    secure = tuple([host for host in named if ("https", host) not in away])
     answered = bool(plain or secure)
     if not named and (port is not None or not redirects):
         _missing(given, keys.HOSTS, "no host to answer for", "name the hosts, or set default_backend")
@@ -208,11 +209,14 @@ def _schemes(redirect: Redirect) -> tuple[str, ...]:
     return (redirect.scheme,) if redirect.scheme else ("http", "https")
 
 
-def _redirected(scheme: str, host: str, path: str, redirects: tuple[Redirect, ...]) -> bool:
-    return any(
-        each.host == host and scheme in _schemes(each) and f"{path}/".startswith(f"{each.path.rstrip('/')}/")
+def _redirected(path: str, redirects: tuple[Redirect, ...]) -> set[tuple[str, str]]:
+    """Return by scheme and host where all of a path is redirected."""
+    return {
+        (scheme, each.host)
         for each in redirects
-    )
+        if f"{path}/".startswith(f"{each.path.rstrip('/')}/")
+        for scheme in _schemes(each)
+    }
 
 
 def _tls(given: _Route) -> TlsIntent:
