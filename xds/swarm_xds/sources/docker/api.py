@@ -17,7 +17,7 @@ from typing import Any, TypeAlias, TypeVar
 
 import requests
 from docker import APIClient
-from docker.errors import APIError
+from docker.errors import APIError, DockerException
 from docker.types import CancellableStream
 
 from swarm_xds.sources.docker.endpoint import Endpoint
@@ -259,7 +259,7 @@ def _translated(endpoint: Endpoint, work: Callable[[], T]) -> T:
 def _engine_error(endpoint: Endpoint, error: Exception) -> EngineError:
     """Return what an exception of the SDK's says of the engine."""
     # Over an error that is JSON and not the engine's, such as a proxy's, the SDK stumbles with an error of its own.
-    answer = error if isinstance(error, APIError) else error.__context__
+    answer = error if isinstance(error, DockerException) else error.__context__
     if not isinstance(answer, requests.HTTPError) or answer.response is None:
         return EngineError(endpoint, f"{type(error).__name__}: {error}")
     status = answer.response.status_code
