@@ -316,6 +316,12 @@ def test_an_internal_network_is_relayed_and_told_of() -> None:
             "front", "10.0.1.0/29", "network shop_front is nearly full: at least 4 of its 5", id="the stack's"
         ),
         pytest.param("edge", "10.9.0.0/29", "network swarm-xds is nearly full: at least 4 of its 5", id="the fleet's"),
+        pytest.param(
+            "front",
+            "10.0.1.0/29,2001:db8::/64",
+            "network shop_front is nearly full: at least 4 of its 5",
+            id="of both families",
+        ),
         pytest.param("front", "10.0.1.0/28", "", id="room enough"),
     ],
 )
@@ -323,9 +329,9 @@ def test_networks_that_are_nearly_full(network: str, subnet: str, expected: str)
     """Tasks, virtual IPs, relays and nodes take addresses; who runs out of them is told before."""
     nodes = (Node(id="a", hostname="a", address="192.0.2.1"),)
     small = {"front": FRONT, "edge": EDGE} | {
-        network: replace({"front": FRONT, "edge": EDGE}[network], subnets=(subnet,))
+        network: replace({"front": FRONT, "edge": EDGE}[network], subnets=tuple(subnet.split(",")))
     }
-    web = service(tasks=(Task(id="t", addresses=(("n1", "10.0.1.3"),)),))
+    web = service(tasks=(Task(id="t", addresses=(("n1", "10.0.1.3"), ("n1", "2001:db8::3"))),))
     proxies = Service(id="f1", name="edge", tasks=(Task(id="p", addresses=(("n9", "10.9.0.3"),)),))
     swarm = state(web, proxies, networks=(small["front"], CONTROL, small["edge"]), nodes=nodes)
     problems = plan(swarm)[1]

@@ -1,7 +1,7 @@
 """Whether the networks that relays stand on have addresses enough. Pure.
 
 In: the ``SwarmState`` and the relays that are wanted. Out: problems. The engine says nothing of it beforehand: a task
-without an address waits for ever.
+without an address waits for ever. Of IPv6 there is always enough.
 """
 
 import ipaddress
@@ -14,6 +14,7 @@ from swarm_xds.swarm import Network, SwarmState
 
 #: Of each subnet, the network's own address, the broadcast address and the gateway are nobody's.
 _RESERVED = 3
+_IPV4 = 4
 #: Percent of the addresses in use from which on there is a warning: an update takes some for the time that it takes.
 _FULL = 80
 
@@ -36,17 +37,18 @@ def shortages(state: SwarmState, relays: Iterable[RelaySpec]) -> tuple[Problem, 
 
 
 def _used(state: SwarmState) -> Counter[str]:
-    """Return how many addresses on each network are known to be taken, but for relays'."""
+    """Return how many IPv4 addresses on each network are known to be taken, but for relays'."""
     used: Counter[str] = Counter()
     for service in state.services:
-        used.update(network for network, _ in service.virtual_ips)
-        used.update(network for task in service.tasks for network, _ in task.addresses)
+        taken = (*service.virtual_ips, *(pair for task in service.tasks for pair in task.addresses))
+        used.update(network for network, address in taken if ":" not in address)
     return used
 
 
 def _room(network: Network) -> int:
+    """Return how many IPv4 addresses there are; 0 for a network without."""
     subnets = [ipaddress.ip_network(subnet, strict=False) for subnet in network.subnets]
-    return sum(max(0, subnet.num_addresses - _RESERVED) for subnet in subnets)
+    return sum(max(0, subnet.num_addresses - _RESERVED) for subnet in subnets if subnet.version == _IPV4)
 
 
 def _shortage(network: Network, need: int, room: int) -> Problem:
