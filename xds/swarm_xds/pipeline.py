@@ -5,7 +5,7 @@ remembers (``Memo``, and the last good form of routes, services and certificates
 not know which source read, or who is served.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -107,7 +107,7 @@ class Pipeline:
         networks = None
         if self._networks is not None:
             pairs = zip(services, kept, strict=True)
-            configure = Configure(relay=self._configure_relay, reader=reader_configuration)
+            configure = Configure(relay=self._configure_relay, reader=self._configure_reader)
             networks, bad = plan_networks(state, pairs, self._default_fleet, self._networks, configure)
             found += bad
         made = {fleet.name: self._snapshot(fleet) for fleet in model.fleets}
@@ -132,7 +132,14 @@ class Pipeline:
         return build
 
     def _configure_relay(self, fleet_subnets: tuple[str, ...], subnets: tuple[str, ...]) -> str:
-        return relay_configuration(fleet_subnets, subnets, self._options.connect_timeout)
+        make = partial(relay_configuration, fleet_subnets, subnets, self._options.connect_timeout)
+        return self._memo.keep(("relay", fleet_subnets, subnets), None, make)
+
+    def _configure_reader(
+        self, fleet_subnets: tuple[str, ...], identity: tuple[str, str, str], secrets: Mapping[str, str]
+    ) -> str:
+        make = partial(reader_configuration, fleet_subnets, identity, secrets)
+        return self._memo.keep(("reader", fleet_subnets, identity, tuple(secrets.items())), None, make)
 
     def _snapshot(self, fleet: Fleet) -> tuple[Snapshot, tuple[Broken, ...]]:
         messages = self._translate(fleet, self._options, self._memo)
