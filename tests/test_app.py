@@ -4,8 +4,6 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from envoy.config.core.v3 import base_pb2
-from envoy.extensions.transport_sockets.tls.v3 import common_pb2, secret_pb2
 from structlog.testing import capture_logs
 
 from support.certificates import authority
@@ -17,9 +15,8 @@ from swarm_xds.pipeline import Pipeline
 from swarm_xds.problem import Kind
 from swarm_xds.server import Peer, Publisher
 from swarm_xds.settings import Settings
-from swarm_xds.snapshot import ADS_ORDER, SECRET, Resource, Resources, Snapshot, Snapshots
+from swarm_xds.snapshot import ADS_ORDER, SECRET
 from swarm_xds.sources.compose import ComposeSource
-from swarm_xds.store import Store
 from swarm_xds.swarm import SwarmState
 
 
@@ -103,35 +100,3 @@ async def test_private_keys_go_out_over_loopback_only_or_where_that_is_asked_for
     assert bool(withheld) is not carried
     refused = [problem for problem in build.problems if problem.kind is Kind.BAD_CERTIFICATE]
     assert bool(refused) is not carried
-
-
-@pytest.mark.parametrize("carried", [pytest.param(True, id="loopback"), pytest.param(False, id="any address")])
-async def test_kept_keys_go_out_where_others_do_only(tmp_path: Path, carried: bool) -> None:
-    """Whatever the settings were when the file was written."""
-    tls = common_pb2.TlsCertificate(private_key=base_pb2.DataSource(inline_string="PRIVATE KEY"))
-    secrets = (
-        secret_pb2.Secret(name="own", tls_certificate=tls),
-        secret_pb2.Secret(name="ca", validation_context=common_pb2.CertificateValidationContext()),
-    )
-    resources = Resources(Resource.of(each.name, each.SerializeToString(deterministic=True)) for each in secrets)
-    snapshots = Snapshots(fleets={"default": Snapshot({SECRET: resources})}, empty=Snapshot(), default="default")
-    path = tmp_path / "kept"
-    store = Store(path)
-    store.keep(snapshots)
-    await store.flush()
-    settings = Settings(
-        source="compose",
-        listen="127.0.0.1:0" if carried else "0.0.0.0:0",
-        insecure_xds=not carried,
-        snapshot_file=path,
-        snapshot_after_seconds=0.01,
-    )
-    app = App(settings, ComposeSource((), {}))
-    keep = asyncio.create_task(app.keep())
-    try:
-        async with asyncio.timeout(10):
-            published = await app.publisher.published()
-    finally:
-        keep.cancel()
-        await asyncio.gather(keep, return_exceptions=True)
-    assert set(published.of("").of(SECRET)) == ({"ca", "own"} if carried else {"ca"})

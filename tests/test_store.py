@@ -2,6 +2,8 @@
 
 import asyncio
 import errno
+import hashlib
+import json
 import os
 import stat
 from collections.abc import AsyncIterator, Callable
@@ -12,6 +14,7 @@ from pathlib import Path
 import grpc
 import httpx
 import pytest
+from envoy.extensions.transport_sockets.tls.v3 import secret_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from hypothesis import given
 from hypothesis import strategies as st
@@ -26,8 +29,9 @@ from swarm_xds.app import App
 from swarm_xds.observe import Standing
 from swarm_xds.operations import Operations
 from swarm_xds.settings import Settings
-from swarm_xds.snapshot import ADS_ORDER, CLUSTER, Resource, Resources, Snapshot, Snapshots
+from swarm_xds.snapshot import ADS_ORDER, CLUSTER, SECRET, Resource, Resources, Snapshot, Snapshots
 from swarm_xds.snapshot.kept import SCHEMA, DamagedError, Failure, Kept, dump, parse
+from swarm_xds.sources.compose import ComposeSource
 from swarm_xds.sources.docker import DockerSource, Timings, find_endpoints
 from swarm_xds.store import Store
 
@@ -85,6 +89,23 @@ def test_another_schema_is_not_read() -> None:
     content = dump(Kept(snapshots=these("a"), written=NOW))
     with pytest.raises(DamagedError, match="schema"):
         parse(content.replace(f'"schema": {SCHEMA}'.encode(), b'"schema": 77'))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(b"[" * 100_000, id="nested without an end"),
+        pytest.param(
+            b'{"default": "", "empty": {}, "fleets": {}, "written": "2026-01-02T03:04:05"}', id="a time of no zone"
+        ),
+    ],
+)
+def test_what_no_version_wrote_is_damaged_whatever_its_checksum(body: bytes) -> None:
+    """A control plane starts all the same."""
+    head = json.dumps({"schema": SCHEMA, "sha256": hashlib.sha256(body).hexdigest()}).encode()
+    for content in (head + b"\n" + body, body):
+        with pytest.raises(DamagedError):
+            parse(content)
 
 
 def files(folder: Path) -> list[str]:
@@ -265,6 +286,43 @@ async def test_a_control_plane_with_a_manager_serves_the_present_only(tmp_path: 
                 snapshots = await app.publisher.published()
             assert list(snapshots.of("").of(CLUSTER)) == []
             assert app.record.restored is None
+
+
+@pytest.mark.parametrize(
+    ("listen", "insecure", "served"),
+    [
+        pytest.param("127.0.0.1:0", {}, True, id="loopback"),
+        pytest.param("0.0.0.0:0", {"insecure_xds": True}, False, id="any address, not encrypted"),
+        pytest.param("0.0.0.0:0", {"insecure_xds": True, "insecure_xds_secrets": True}, True, id="asked for by name"),
+    ],
+)
+async def test_private_keys_in_the_file_go_out_only_where_they_may(
+    tmp_path: Path, listen: str, insecure: dict[str, bool], served: bool
+) -> None:
+    """Also if they might when it was written, before the settings were changed."""
+    key = secret_pb2.Secret(name="certificate/a")
+    key.tls_certificate.private_key.inline_string = "its key"
+    secrets = Resources([Resource.of(key.name, key.SerializeToString(deterministic=True))])
+    fleets = {"default": Snapshot({SECRET: secrets})}
+    await written(Store(tmp_path / "snapshot"), Snapshots(fleets=fleets, empty=Snapshot(), default="default"))
+    settings = Settings(
+        source="compose",
+        files=(tmp_path / "none.yml",),
+        listen=listen,
+        snapshot_file=tmp_path / "snapshot",
+        snapshot_after_seconds=0,
+        **insecure,
+    )
+    app = App(settings, ComposeSource(settings.files, {}))
+    keep = asyncio.create_task(app.keep())
+    try:
+        with capture_logs() as logs:
+            await _until(lambda: bool(logs))
+    finally:
+        keep.cancel()
+        await asyncio.gather(keep, return_exceptions=True)
+    assert [each["event"] for each in logs] == ["snapshot.restored" if served else "snapshot.withheld"]
+    assert (app.publisher.latest is not None) is served
 
 
 @pytest.mark.parametrize("failure", ["damaged", "not_written"])

@@ -38,7 +38,6 @@ from swarm_xds.server import CanaryOptions, Limits, LogObserver, Observer, Obser
 from swarm_xds.server.handshakes import Handshakes
 from swarm_xds.settings import Settings
 from swarm_xds.snapshot import Snapshots, changes
-from swarm_xds.snapshot.kept import keyless
 from swarm_xds.sources import Reading, Source
 from swarm_xds.sources.compose import ComposeSource
 from swarm_xds.sources.docker import DockerSource, Timings, find_endpoints
@@ -163,8 +162,10 @@ class App:
         if self._store is None:
             return
         kept = self._store.restore()
-        if kept is not None:
-            kept = kept if self._carries_keys else keyless(kept)
+        if kept is not None and kept.has_keys and not self._carries_keys:
+            # Written when they might go out; without them hardly anything of it would be whole.
+            _log.warning("snapshot.withheld", reason=WITHHELD.reason, cure=WITHHELD.cure)
+        elif kept is not None:
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._restore_after):
                     await self.publisher.published()

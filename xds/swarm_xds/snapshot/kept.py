@@ -8,7 +8,7 @@ import hashlib
 import json
 from base64 import b64decode, b64encode
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -44,6 +44,12 @@ class Kept:
     snapshots: Snapshots
     written: datetime
 
+    @property
+    def has_keys(self) -> bool:
+        """Whether private keys are in it, and not only whom to trust."""
+        secrets = (each for fleet in self.snapshots.fleets.values() for each in fleet.of(SECRET).values())
+        return any(not secret_pb2.Secret.FromString(each.value).HasField("validation_context") for each in secrets)
+
 
 def dump(kept: Kept) -> bytes:
     """Return the content of the file."""
@@ -70,7 +76,7 @@ def parse(content: bytes) -> Kept:
     try:
         head = json.loads(line)
         schema, checksum = head["schema"], head["sha256"]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise DamagedError("not a file of snapshots") from error
     if schema != SCHEMA:
         raise DamagedError(f"of schema {schema!r}, and this version reads {SCHEMA}")
@@ -78,31 +84,20 @@ def parse(content: bytes) -> Kept:
         raise DamagedError("the checksum is wrong")
     try:
         document = json.loads(body)
-        return Kept(
+        written = datetime.fromisoformat(document["written"])
+        kept = Kept(
             snapshots=Snapshots(
                 fleets={name: _snapshot(fleet) for name, fleet in document["fleets"].items()},
                 empty=_snapshot(document["empty"]),
                 default=document["default"],
             ),
-            written=datetime.fromisoformat(document["written"]),
+            written=written,
         )
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise DamagedError(f"not what this schema has: {error}") from error
-
-
-def keyless(kept: Kept) -> Kept:
-    """Return what of it may go out where private keys must not; hosts over TLS are refused by it."""
-    fleets = {name: _keyless(fleet) for name, fleet in kept.snapshots.fleets.items()}
-    return replace(kept, snapshots=replace(kept.snapshots, fleets=fleets, empty=_keyless(kept.snapshots.empty)))
-
-
-def _keyless(snapshot: Snapshot) -> Snapshot:
-    secrets = (
-        each
-        for each in snapshot.of(SECRET).values()
-        if not secret_pb2.Secret.FromString(each.value).HasField("tls_certificate")
-    )
-    return Snapshot({**snapshot.resources, SECRET: Resources(secrets)})
+    if written.tzinfo is None:
+        raise DamagedError("not what this schema has: a time without a zone")
+    return kept
 
 
 def _plain(snapshot: Snapshot) -> dict[str, dict[str, Any]]:
