@@ -342,6 +342,32 @@ def test_what_a_client_brought_along_is_removed_after_its_routes() -> None:
     assert client.answer(CLUSTER) == ["ClusterLoadAssignment:-b"]
 
 
+def test_who_comes_back_and_asks_for_no_routes_has_none_to_what_is_stale() -> None:
+    """After a moment; one that does ask in time has all of the grace period to answer."""
+    before, snapshot = target("ab"), target("a", routes=2)
+    silent, slow = Client("delta", CLUSTER), Client("delta", CLUSTER)
+    for client in (silent, slow):
+        client.subscribe(CLUSTER, before.of(CLUSTER))
+        client.sequence.retarget(snapshot)
+        assert client.pump() == []
+        assert client.sequence.deadline == LIMITS.returning
+    for type_url in (LISTENER, ROUTE):
+        slow.subscribe(type_url, before.of(type_url))
+    slow.now = silent.now = LIMITS.returning
+    assert slow.pump() == ["RouteConfiguration:table"]
+    assert slow.sequence.deadline == LIMITS.removals
+    assert silent.pump() == ["Cluster:-b"]
+
+
+def test_who_comes_back_on_a_stream_of_clusters_alone_waits_for_nothing() -> None:
+    """Nothing else will be asked for on it."""
+    client = Client("delta", CLUSTER)
+    client.sequence = Sequence(client.subscriptions, LIMITS, alone=True)
+    client.subscribe(CLUSTER, target("ab").of(CLUSTER))
+    client.sequence.retarget(target("a"))
+    assert client.pump() == ["Cluster:-b"]
+
+
 def test_a_listener_that_goes_keeps_its_routes_until_it_is_gone() -> None:
     """Envoy logs an error for a route table that is taken from under a listener."""
     client = at("delta")

@@ -16,6 +16,11 @@ class Limits:
     removals: float = 30.0
     """Seconds that stale clusters wait for a client to accept the listeners and routes without them."""
 
+    returning: float = 3.0
+    """Of these, seconds that a client which came back has to ask for the listeners and routes that it has.
+
+    Envoy asks for all types in one go; a client that never asks has no routes to what is stale."""
+
     drain: float = 4.0
     """Seconds over which streams are ended at most when the server stops, so that not all clients turn to another
     replica in the same moment."""

@@ -63,11 +63,14 @@ class Sequence:
         subscriptions: The stream's subscriptions by type, which the stream adds to as requests come.
         limits: How long steps may wait.
         join: How resources and what will be stale are put together.
+        alone: Whether the stream is of one type, so that no request for another will come on it.
     """
 
     __slots__ = ("_deadlines", "_fresh", "_join", "_limits", "_step", "_subscriptions", "_target", "_views")
 
-    def __init__(self, subscriptions: Mapping[str, Subscription], limits: Limits, *, join: Merge = merge) -> None:
+    def __init__(
+        self, subscriptions: Mapping[str, Subscription], limits: Limits, *, join: Merge = merge, alone: bool = False
+    ) -> None:
         self._subscriptions = subscriptions
         self._limits = limits
         self._join = join
@@ -75,7 +78,7 @@ class Sequence:
         self._views: dict[str, Resources] = {}
         self._step = Step.DONE
         self._deadlines: dict[Step, float] = {}
-        self._fresh = True
+        self._fresh = not alone
 
     @property
     def step(self) -> Step:
@@ -90,7 +93,10 @@ class Sequence:
     @property
     def deadline(self) -> float | None:
         """When ``advance`` is to be called again if nothing else happens, on the clock of its ``now``."""
-        return self._deadlines.get(self._step)
+        due = self._deadlines.get(self._step)
+        if due is not None and self._step is Step.ROUTING and self._more_is_coming():
+            due -= max(0.0, self._limits.removals - self._limits.returning)
+        return due
 
     def view(self, type_url: str) -> Resources | None:
         """Return what the client may have of a type now; ``None`` if it must wait for its first."""
@@ -157,11 +163,15 @@ class Sequence:
         if self._step is Step.REMOVING:
             return Answer.WAITING not in (self._answer(CLUSTER), self._answer(LISTENER))
         # A client that rejected routes still serves the old ones, whose clusters must then stay while they may.
-        # One that came back with resources will ask for its routes in a moment, if it has not yet.
+        routed = {self._answer(each) for each in (LISTENER, ROUTE, VIRTUAL_HOST)} == {Answer.ACCEPTED}
+        return routed and not self._more_is_coming()
+
+    def _more_is_coming(self) -> bool:
+        """Whether the client came back with clusters, and will ask for its routes in a moment, if it has any."""
         clusters = self._subscriptions.get(CLUSTER)
-        if self._fresh and clusters and clusters.resumed and not {LISTENER, ROUTE} <= self._subscriptions.keys():
+        if not self._fresh or clusters is None or not clusters.resumed:
             return False
-        return {self._answer(each) for each in (LISTENER, ROUTE, VIRTUAL_HOST)} == {Answer.ACCEPTED}
+        return not {LISTENER, ROUTE} <= self._subscriptions.keys()
 
     def _answer(self, type_url: str) -> Answer:
         subscription, view = self._subscriptions.get(type_url), self.view(type_url)
@@ -172,7 +182,8 @@ class Sequence:
     def _overdue(self, now: float) -> bool:
         limit = self._limits.additions if self._step is Step.ADDING else self._limits.removals
         # Kept when another snapshot comes in the middle: else a busy swarm would put it off for ever.
-        return now >= self._deadlines.setdefault(self._step, now + limit)
+        self._deadlines.setdefault(self._step, now + limit)
+        return self.deadline is not None and now >= self.deadline
 
     def _with_stale(self, target: Snapshot, type_url: str) -> Resources:
         """Return the target's resources and those that the client has been sent and that are not among them."""

@@ -86,7 +86,7 @@ class Stream:
         self._type_url = type_url
         self._token = token
         self._subscriptions: dict[str, SotwSubscription | DeltaSubscription] = {}
-        self._sequence = Sequence(self._subscriptions, setting.limits, join=setting.join)
+        self._sequence = Sequence(self._subscriptions, setting.limits, join=setting.join, alone=type_url is not None)
         self._order: tuple[str, ...] = ADS_ORDER
         self._snapshots: Snapshots | None = None
         self._peer: Peer | None = None
