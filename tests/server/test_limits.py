@@ -14,7 +14,7 @@ import pytest
 from support.xds_client import PATIENCE, Client, Recorder, cluster, routes, snapshot, snapshots
 from swarm_xds.server import Limits, Publisher, Refusal, XdsServer
 from swarm_xds.server.gate import Allowance
-from swarm_xds.snapshot import CLUSTER, ROUTE, Snapshot
+from swarm_xds.snapshot import CLUSTER, LISTENER, ROUTE, Snapshot
 
 ONE = snapshot(clusters=[cluster("a")])
 
@@ -145,8 +145,9 @@ async def test_who_waits_for_the_first_snapshot_is_let_go(variant: str) -> None:
             assert (await again.have(CLUSTER)).names == ("a",)
 
 
-async def test_a_flood_of_requests_is_read_slowly_and_holds_up_nobody(variant: str) -> None:
-    """What is not read waits with the client; another client is answered meanwhile."""
+@pytest.mark.parametrize(("requests", "names"), [(200, 0), (1, 2000)], ids=["requests", "names"])
+async def test_a_flood_of_requests_is_read_slowly_and_holds_up_nobody(variant: str, requests: int, names: int) -> None:
+    """What is not read waits with the client; another client is answered meanwhile. Names count as requests do."""
     async with (
         limited(requests_per_second=200, requests_at_once=20) as place,
         Client(place.port, variant=variant, node="flood") as flood,
@@ -157,14 +158,18 @@ async def test_a_flood_of_requests_is_read_slowly_and_holds_up_nobody(variant: s
         start = loop.time()
 
         async def send() -> None:
-            for _ in range(200):
-                await flood.send(CLUSTER, response_nonce="stale")
+            asked = "resource_names" if variant == "sotw" else "resource_names_subscribe"
+            for _ in range(requests):
+                given = {asked: [f"c{number}" for number in range(names)]} if names else {"response_nonce": "stale"}
+                await flood.send(LISTENER if names else CLUSTER, **given)
             await flood.subscribe(ROUTE, "table")
 
         task = asyncio.create_task(send())
         await other.have(CLUSTER)
         assert loop.time() - start < 0.5
         place.publisher.publish(snapshots(snapshot(clusters=[cluster("a")], routes=[routes("table", {})])))
+        if names and variant == "delta":
+            assert len((await flood.take(LISTENER)).removed) == names
         assert (await flood.take(ROUTE)).type_url == ROUTE
         assert loop.time() - start > 0.7
         await task

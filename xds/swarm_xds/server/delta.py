@@ -77,6 +77,11 @@ class DeltaSubscription:
         """How many names the client asks for, beside everything."""
         return len(self._names)
 
+    @property
+    def owed(self) -> int:
+        """How many names the client waits to be told of."""
+        return len(self._owed)
+
     def on_request(
         self,
         *,

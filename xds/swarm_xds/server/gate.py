@@ -50,6 +50,10 @@ class Allowance:
         self._then = now
         return max(0.0, -self._left / self._rate)
 
+    def charge(self, requests: float) -> None:
+        """Take one that was read for as many more as it cost."""
+        self._left -= requests
+
 
 def check_length(request: Request, limits: Limits) -> None:
     """Take a request whose texts are of a length that can be remembered.

@@ -61,6 +61,12 @@ class Limits:
     requests_at_once: int = 2000
     """Requests beyond that rate that are read at once, after a time of fewer."""
 
+    names_read: float = 250.0
+    """Resource names that cost what a request does: so many in one make it count as one more."""
+
+    names_answered: float = 10.0
+    """The same of names that are new, each of which is to be looked for and answered."""
+
     first_request: float = 30.0
     """Seconds that a stream may be open without a request."""
 

@@ -73,6 +73,11 @@ class SotwSubscription:
         """How many names the client asks for, beside everything."""
         return len(self._names)
 
+    @property
+    def owed(self) -> int:
+        """How many names the client waits to be told of."""
+        return len(self._owed)
+
     def on_request(self, *, names: Collection[str], nonce: str, version: str = "", error: str | None = None) -> Event:
         """Take one request and say what it meant.
 

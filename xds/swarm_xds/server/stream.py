@@ -174,6 +174,8 @@ class Stream:
             self._setting.observer.opened(self._peer)
         type_url = self._checked_type(request)
         event = self._event(type_url, request)
+        limits, owed = self._setting.limits, self._subscriptions[type_url].owed
+        self._allowance.charge(request.size / limits.names_read + owed / limits.names_answered)
         if sum(each.size for each in self._subscriptions.values()) > self._setting.limits.names_per_stream:
             raise LimitError(f"more than {self._setting.limits.names_per_stream} resource names on one stream")
         if isinstance(event, Ack):

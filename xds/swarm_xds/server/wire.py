@@ -72,6 +72,11 @@ class Request:
     initial: Mapping[str, str] = field(default_factory=dict)
 
     @property
+    def size(self) -> int:
+        """How many names are in it."""
+        return len(self.names) + len(self.subscribe) + len(self.unsubscribe) + len(self.initial)
+
+    @property
     def longest(self) -> int:
         """Characters of the longest text in it that is remembered."""
         texts = (
