@@ -1,11 +1,18 @@
 """`swarm-xds validate`: what is wrong with stack files, and where."""
 
+import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
+import typer
 
 from support.command import command
+from support.spoil import SPOILT, spoil_cluster_by_rule, spoiling
+from swarm_xds.cli import translate, validate
 from swarm_xds.cli.locate import locate
+from swarm_xds.pipeline import Pipeline
 
 GOOD = """\
 services:
@@ -44,6 +51,23 @@ def write(folder: Path, name: str, text: str) -> str:
     """Write a file and return its path."""
     (folder / name).write_text(text, encoding="utf-8")
     return str(folder / name)
+
+
+@pytest.mark.parametrize("asked", [validate.validate, translate.translate])
+def test_what_breaks_a_rule_of_envoys_api_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], asked: Callable[..., None]
+) -> None:
+    """And which: it would be left out, as Envoy would reject it."""
+    spoilt = partial(Pipeline, translator=spoiling("clusters", spoil_cluster_by_rule))
+    monkeypatch.setattr(sys.modules[asked.__module__], "Pipeline", spoilt)
+    two = GOOD + GOOD.removeprefix("services:\n").replace("web:", "bad:").replace("app.example", f"{SPOILT}.example")
+    with pytest.raises(typer.Exit):
+        asked([Path(write(tmp_path, "stack.yml", two))])
+    printed = capsys.readouterr()
+    (line,) = [each for each in printed.err.splitlines() if "error:" in each]
+    assert "bad" in line
+    assert "duration.gt 0s" in line
+    assert ("app.example.org" in printed.out, SPOILT in printed.out) == (asked is translate.translate, False)
 
 
 def test_a_good_file_says_nothing(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from support.certificates import authority
+from support.spoil import SPOILT, spoil_cluster_by_rule, spoiling
 from support.story import NETWORK, Story, service
 from swarm_xds.certs.base import CertificatesReading
 from swarm_xds.certs.check import read
@@ -13,6 +14,7 @@ from swarm_xds.certs.hold import Held, hold
 from swarm_xds.debug.preview import Planned, Preview, What, preview
 from swarm_xds.model import EdgeOptions
 from swarm_xds.pipeline import Pipeline
+from swarm_xds.problem import Kind
 from swarm_xds.swarm import Secret, Service
 
 
@@ -23,6 +25,7 @@ def plan(
     known: tuple[str, ...] = (),
     files: dict[str, bytes] | None = None,
     secrets: tuple[str, ...] = (),
+    pipeline: Pipeline | None = None,
 ) -> Preview:
     """Plan on a swarm of some services, with secrets that nobody has read and files that are read."""
     story = Story()
@@ -31,7 +34,7 @@ def plan(
     assert story.record.situation is not None
     there_are = tuple(Secret(id=name, name=name) for name in known)
     situation = replace(story.record.situation, state=replace(story.record.situation.state, secrets=there_are))
-    return preview(situation, planned, stacks, Pipeline(EdgeOptions(), "default"), secrets)
+    return preview(situation, planned, stacks, pipeline or Pipeline(EdgeOptions(), "default"), secrets)
 
 
 def would(name: str = "shop_web", *, networks: tuple[str, ...] = (NETWORK.name,), **labels: str) -> Planned:
@@ -132,3 +135,16 @@ def test_a_network_that_is_not_there_yet_is_the_new_stacks_own() -> None:
     """The fleet does not stand on it, which is a problem that would come."""
     found = plan(planned=(would(networks=("shop_front",)),))
     assert any("shop_front" in each.reason for each in found.new)
+
+
+def test_what_would_break_a_rule_of_envoys_api_is_told() -> None:
+    """A new service would be left out, one that is there stays as it is, and both say which rule it is."""
+    pipeline = Pipeline(EdgeOptions(), "default", translator=spoiling("clusters", spoil_cluster_by_rule))
+    planned = (would("web", hosts=f"{SPOILT}1.example.org"), would(hosts=f"{SPOILT}2.example.org"), would("fine"))
+    found = plan(service("web"), planned=planned, pipeline=pipeline)
+    assert [each[1] for each in told(found)] == ["fine", "shop.example.org/"]
+    assert [(each.service, each.kind, each.reason.rpartition("; ")[2]) for each in found.new] == [
+        ("shop_web", Kind.REJECTED, "the service is left out"),
+        ("web", Kind.REJECTED, "the service is still served in its last accepted form"),
+    ]
+    assert all("duration.gt 0s" in each.reason for each in found.new)

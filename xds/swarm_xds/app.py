@@ -32,8 +32,9 @@ from swarm_xds.observe import Record
 from swarm_xds.operations import Operations
 from swarm_xds.peers import CanaryWatch, Greeter, Jury, tell_canary
 from swarm_xds.pipeline import Build, Pipeline, Translator
-from swarm_xds.problem import Problem, Severity, ordered
+from swarm_xds.problem import Problem, Severity
 from swarm_xds.quarantine import Quarantine
+from swarm_xds.servable import servable
 from swarm_xds.server import CanaryOptions, Limits, LogObserver, Observer, Observers, Publisher, XdsServer
 from swarm_xds.server.handshakes import Handshakes
 from swarm_xds.settings import Settings
@@ -42,7 +43,6 @@ from swarm_xds.sources import Reading, Source
 from swarm_xds.sources.compose import ComposeSource
 from swarm_xds.sources.docker import DockerSource, Timings, find_endpoints
 from swarm_xds.store import Store
-from swarm_xds.swarm import SwarmState
 from swarm_xds.translate import translate
 
 _log = structlog.get_logger("swarm_xds")
@@ -218,7 +218,8 @@ class App:
         first = self._latest is None
         self._latest = (swarm, certificates)
         started = time.perf_counter()
-        state, build = self._build(swarm, certificates)
+        problems = (*swarm.problems, *certificates.problems)
+        state, build = servable(self._pipeline, self._quarantine, swarm.state, problems, certificates.certificates)
         changed = changes(self.publisher.latest, build.snapshots)
         self._quarantine.built(state, build.model, build.snapshots)
         self.publisher.publish(build.snapshots)
@@ -245,17 +246,6 @@ class App:
             # change waits for it.
             gc.collect()
             gc.freeze()
-
-    def _build(self, swarm: Reading, certificates: CertificatesReading) -> tuple[SwarmState, Build]:
-        """Build without what is held back, and hold back what breaks a rule, until nothing does that is a service's."""
-        while True:
-            state = self._quarantine.apply(swarm.state)
-            problems = (*swarm.problems, *certificates.problems)
-            build = self._pipeline.build(state, problems, certificates.certificates)
-            if not self._quarantine.broken(build.broken, build.model):
-                snapshots = self._quarantine.amended(build.snapshots)
-                told = ordered((*build.problems, *self._quarantine.problems()))
-                return state, replace(build, snapshots=snapshots, problems=told)
 
     def _judged(self) -> None:
         """Build the last readings anew, without what was found to be rejected."""

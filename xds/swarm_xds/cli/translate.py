@@ -13,6 +13,8 @@ from swarm_xds.cli.stacks import StackName, source
 from swarm_xds.memo import Memo
 from swarm_xds.model import EdgeOptions, Fleet
 from swarm_xds.pipeline import Pipeline
+from swarm_xds.quarantine import Quarantine
+from swarm_xds.servable import servable
 from swarm_xds.snapshot.static import static
 from swarm_xds.translate import redacted
 from swarm_xds.translate import translate as to_messages
@@ -68,7 +70,8 @@ def translate(
         failed("no file to read")
     certificates = _certificates(certs)
     problems = (*reading.problems, *certificates.problems)
-    build = Pipeline(options, "default").build(reading.state, problems, certificates.certificates)
+    pipeline = Pipeline(options, "default")
+    _, build = servable(pipeline, Quarantine(), reading.state, problems, certificates.certificates)
     has_errors = tell(build.problems)
     chosen = next((each for each in build.model.fleets if each.name == fleet), None)
     if chosen is None:

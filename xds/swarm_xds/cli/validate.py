@@ -17,6 +17,8 @@ from swarm_xds.model import EdgeOptions, RoutingModel
 from swarm_xds.networks.readers import secret_names
 from swarm_xds.pipeline import Pipeline
 from swarm_xds.problem import Kind, Problem, Severity, ordered, shown
+from swarm_xds.quarantine import Quarantine
+from swarm_xds.servable import servable
 from swarm_xds.swarm import SwarmState
 
 EXAMPLES = """Examples:
@@ -57,7 +59,7 @@ def validate(
     reading = source(files, stack).read()
     if reading is None:
         failed("no file to read")
-    build = Pipeline(EdgeOptions(), default_fleet).build(reading.state, reading.problems)
+    _, build = servable(Pipeline(EdgeOptions(), default_fleet), Quarantine(), reading.state, reading.problems)
     told = (each for each in build.problems if each.kind not in _OF_CERTIFICATES)
     found = ordered(
         (*told, *_shared(build.model, reading.state), *_misspelt(reading.state), *_published(reading.state))

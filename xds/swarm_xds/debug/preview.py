@@ -17,6 +17,8 @@ from swarm_xds.observe import Situation
 from swarm_xds.pipeline import Build, Pipeline
 from swarm_xds.plan.reach import Surroundings, UnreachableError, choose_network, uses_host_port
 from swarm_xds.problem import Kind, Problem
+from swarm_xds.quarantine import Quarantine
+from swarm_xds.servable import servable
 from swarm_xds.swarm import Network, PublishedPort, Service, SwarmState
 
 #: A service that is not there yet is younger than all others, in nanoseconds since the epoch.
@@ -70,14 +72,18 @@ def preview(
     secrets: Iterable[str] = (),
 ) -> Preview:
     """Return what would change; the pipeline must have built nothing yet. ``secrets`` are names of those to come."""
-    state, certificates = situation.state, situation.certificates
-    before = pipeline.build(state, certificates=certificates)
-    then = _deployed(state, tuple(planned), frozenset(stacks))
-    after = pipeline.build(then, certificates=certificates)
-    was, will = _described(state, before), _described(then, after)
-    names = {*secrets, *(secret.name for secret in state.secrets)}
+    certificates, quarantine = situation.certificates, Quarantine()
+    there, before = servable(pipeline, quarantine, situation.state, certificates=certificates)
+    quarantine.built(there, before.model, before.snapshots)
+    for fleet in before.model.fleets:
+        # What is served now is what a service goes back to that would break a rule.
+        quarantine.answered("", fleet.name, before.snapshots.of(fleet.name).version, frozenset())
+    deployed = _deployed(situation.state, tuple(planned), frozenset(stacks))
+    then, after = servable(pipeline, quarantine, deployed, certificates=certificates)
+    was, will = _described(there, before), _described(then, after)
+    names = {*secrets, *(secret.name for secret in deployed.secrets)}
     unread = {*names, *(version_of(name)[0] for name in names)} - certificates.versions.keys()
-    owners = {service.name: service.stack for service in then.services}
+    owners = {service.name: service.stack for service in deployed.services}
     changes = [
         PlannedChange(fleet=fleet, what=what, name=name, before=old, after=new)
         for fleet, what, name in was.keys() | will.keys()
