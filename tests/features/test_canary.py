@@ -12,6 +12,7 @@ from support.spoil import SPOILT, spoil_cluster, spoiling
 from support.world import HOSTS, World, world
 from swarm_xds.demo.envoy import Envoy
 from swarm_xds.problem import Kind, Problem
+from swarm_xds.server import Stage
 from swarm_xds.snapshot import ENDPOINT
 
 pytestmark = pytest.mark.envoy
@@ -80,6 +81,8 @@ async def test_what_the_first_rejects_the_others_never_see(envoy_binary: Path) -
             (problem,) = problems(place)
             assert (problem.service, problem.label, problem.value) == ("shop", HOSTS, NEW)
             assert problem.reason.startswith('proxy "envoy-1" of fleet "default" rejects the Cluster')
+            stages = place.app.record.totals.canary
+            assert min(stages[Stage.TRIED], stages[Stage.PASSED]) > 0
 
 
 async def test_what_nobody_is_to_blame_for_is_taken_back_and_endpoints_go_on(envoy_binary: Path) -> None:

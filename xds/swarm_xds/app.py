@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 
 import structlog
 
@@ -111,9 +112,10 @@ class App:
         self._restore_after = settings.snapshot_after_seconds
         self._on_published = on_published
         self._problems: frozenset[Problem] = frozenset()
-        self.publisher = Publisher(_canary(settings), told=tell_canary, served=self._keep)
         #: What is known of all this, to be asked.
         self.record = Record(lambda: asyncio.get_running_loop().time(), time.time)
+        told = partial(tell_canary, self.record.totals.canary)
+        self.publisher = Publisher(_canary(settings), told=told, served=self._keep)
         failures = self.record.totals.file_failures
         kept = settings.snapshot_file
         self._store = None if kept is None else Store(kept, on_failure=lambda failure: failures.update([failure]))

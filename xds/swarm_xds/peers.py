@@ -4,6 +4,7 @@ In: the events of ``server.Observer``. Out: log lines, and calls of the ``Quaran
 not know how snapshots are built or sent.
 """
 
+from collections import Counter
 from collections.abc import Callable
 
 import structlog
@@ -106,7 +107,8 @@ class CanaryWatch(SilentObserver):
         self._publisher.verdict(peer.node, peer.fleet, version, rejected)
 
 
-def tell_canary(event: Event) -> None:
-    """Log what became of a snapshot that is tried on one proxy first."""
+def tell_canary(counts: Counter[str], event: Event) -> None:
+    """Log and count what became of a snapshot that is tried on one proxy first."""
+    counts[event.stage] += 1
     log = _log.info if event.stage in (Stage.TRIED, Stage.PASSED) else _log.warning
     log(f"canary.{event.stage}", fleet=event.fleet, node=event.node, version=event.version)

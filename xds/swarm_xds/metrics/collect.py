@@ -31,7 +31,7 @@ from swarm_xds.observe import (
     health,
 )
 from swarm_xds.observe.members import by_standing
-from swarm_xds.server import Refusal
+from swarm_xds.server import Refusal, Stage
 from swarm_xds.snapshot import ADS_ORDER
 from swarm_xds.snapshot.kept import Failure
 from swarm_xds.swarm.marks import RELAY_FLEET_LABEL, RELAY_LABEL
@@ -117,6 +117,7 @@ class Metrics(Collector):
         yield _family(table.CLIENTS, {(reason,): count for reason, count in refused.items()})
         failures = {str(each): totals.file_failures[each] for each in Failure}
         yield _family(table.FILE_FAILURES, {(failure,): count for failure, count in failures.items()})
+        yield _family(table.CANARY, {(str(each),): totals.canary[each] for each in Stage})
         operations: dict[tuple[str, ...], float] = {
             (str(action), "done" if done else "failed"): float(count)
             for (action, done), count in self._probe.operations().items()

@@ -133,6 +133,13 @@ FILE_FAILURES = Metric(
     doc="Times that snapshot_file was of no use: damaged or unreadable at the start, or not_written.",
     labels=("failure",),
 )
+CANARY = Metric(
+    name="canary_snapshots",
+    form=Form.COUNTER,
+    doc="Snapshots that were tried on one proxy of a fleet first, by what became of them: tried, then passed, overdue, "
+    "rejected or lost; with canary. The fleet's other proxies are waiting meanwhile.",
+    labels=("stage",),
+)
 OPERATIONS = Metric(
     name="network_operations",
     form=Form.COUNTER,
@@ -179,6 +186,7 @@ TABLE = (
     CERTIFICATE_START,
     CERTIFICATE_EXPIRY,
     FILE_FAILURES,
+    CANARY,
     OPERATIONS,
     STEPS,
     RELAYS,

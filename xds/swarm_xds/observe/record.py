@@ -92,7 +92,10 @@ Event = Published | Answered | Acknowledged | Joined | Left | Refused
 
 @dataclass(slots=True)
 class Totals:
-    """Counts since the start: failures of the file by kind, clients turned away by reason, else by type URL."""
+    """Counts since the start: failures of the file by kind, clients turned away by reason, tried snapshots by stage.
+
+    Everything else is by type URL.
+    """
 
     readings: int = 0
     file_failures: Counter[str] = field(default_factory=Counter)
@@ -101,6 +104,7 @@ class Totals:
     accepted: Counter[str] = field(default_factory=Counter)
     refused: Counter[str] = field(default_factory=Counter)
     clients: Counter[TurnedAway] = field(default_factory=Counter)
+    canary: Counter[str] = field(default_factory=Counter)
 
 
 class Record(SilentObserver):
