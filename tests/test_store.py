@@ -150,6 +150,21 @@ async def test_a_damaged_file_is_set_aside(tmp_path: Path, damage: bytes | None)
     assert Store(path).restore() is not None
 
 
+def test_two_that_write_at_once_do_not_share_what_they_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such as two containers on one volume, whose processes have one number: the last has the file, and it is whole."""
+    path, fsync = tmp_path / "snapshot", os.fsync
+
+    def meanwhile(handle: int) -> None:
+        monkeypatch.setattr(store.os, "fsync", fsync)
+        store.write(path, b"inner")
+        fsync(handle)
+
+    monkeypatch.setattr(store.os, "fsync", meanwhile)
+    store.write(path, b"outer")
+    assert path.read_bytes() == b"outer"
+    assert files(tmp_path) == ["snapshot"]
+
+
 def _full(_: int) -> None:
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 

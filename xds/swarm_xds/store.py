@@ -6,6 +6,7 @@ not know what is in a snapshot, nor who is served.
 
 import asyncio
 import os
+import secrets
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -41,10 +42,9 @@ def write(path: Path, content: bytes) -> None:
     Raises:
         OSError: It cannot be written; then the one before is untouched.
     """
-    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    # Not by the number of the process, which two containers on one volume may share.
+    fresh = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
-        with suppress(FileNotFoundError):
-            fresh.unlink()
         handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _OWNER_ONLY)
         with os.fdopen(handle, "wb") as file:
             file.write(content)
@@ -111,10 +111,12 @@ class Store:
             return None
         except DamagedError as error:
             aside = self._path.with_name(f"{self._path.name}.damaged")
+            moved: dict[str, str] = {}
             with suppress(OSError):
                 self._path.replace(aside)
+                moved["moved_to"] = str(aside)
             self._on_failure(Failure.DAMAGED)
-            _log.error("snapshot.damaged", file=str(self._path), error=str(error), moved_to=str(aside))
+            _log.error("snapshot.damaged", file=str(self._path), error=str(error), **moved)
             return None
         self._kept = _version(kept.snapshots)
         return kept
