@@ -10,6 +10,7 @@ from pathlib import Path
 
 import grpc
 import pytest
+from envoy.service.discovery.v3 import discovery_pb2
 
 from support.xds_client import PATIENCE, Client, Recorder, cluster, routes, snapshot, snapshots
 from swarm_xds.server import Limits, Publisher, Refusal, XdsServer
@@ -213,15 +214,18 @@ async def test_clients_that_do_not_read_cost_a_bounded_memory(variant: str) -> N
         assert place.reasons() == []
 
 
-async def test_fetches_without_end_are_answered_slowly() -> None:
-    """As the requests of a stream are read: two in advance, and the rest at the rate."""
+@pytest.mark.parametrize(("fetches", "names"), [(8, 0), (2, 60)], ids=["fetches", "names"])
+async def test_fetches_without_end_are_answered_slowly(fetches: int, names: int) -> None:
+    """As the requests of a stream are read: two in advance, and the rest at the rate, at which names count too."""
+    request = discovery_pb2.DiscoveryRequest(resource_names=[f"c{number}" for number in range(names)])
     async with (
         limited(requests_per_second=20, requests_at_once=2) as place,
         grpc.aio.insecure_channel(f"127.0.0.1:{place.port}") as channel,
     ):
         fetch = channel.unary_unary("/envoy.service.cluster.v3.ClusterDiscoveryService/FetchClusters")
         start = asyncio.get_running_loop().time()
-        await asyncio.gather(*(fetch(b"") for _ in range(8)))
+        for _ in range(fetches):
+            await fetch(request.SerializeToString())
         assert asyncio.get_running_loop().time() - start >= 6 / 20
         assert place.reasons() == []
 

@@ -222,6 +222,8 @@ class Services:
             request = call.parse(data)
             peer = replace(peer, node=request.node, fleet=request.fleet)
             check_length(request, self._setting.limits)
+            if (allowance := self._fetches.get(call.host)) is not None:
+                allowance.charge(request.size / self._setting.limits.names_answered)
             admit(peer, certified=call.certified, fleet=call.fleet)
             own = self._setting.publisher.of(request.node, request.fleet) or snapshots
             response = fetched(type_url, request, own.of(request.fleet).of(type_url))
