@@ -10,7 +10,7 @@ import pytest
 from cryptography import x509
 
 from support.certificates import authority
-from support.pebble import Pebble
+from support.pebble import Pebble, asked_often
 from support.tls_client import ask_plain
 from support.tls_tasks import Task
 from support.tls_world import tls_world
@@ -39,7 +39,8 @@ services:
 def pebble(tmp_path: Path) -> Iterator[Pebble]:
     """An authority that looks at the edge for its challenges."""
     made = Pebble(tmp_path)
-    yield made
+    with asked_often():
+        yield made
     made.stop()
 
 

@@ -6,10 +6,14 @@ import shutil
 import ssl
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import IO
 
 import httpx
+import pytest
 
 from support.certificates import authority
 from support.ports import free_port
@@ -90,3 +94,11 @@ class Pebble:
                 time.sleep(0.1)
             else:
                 return
+
+
+@contextmanager
+def asked_often() -> Iterator[None]:
+    """Have our ACME library ask an authority every 20 ms what came of an order, where it rests for a second."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("acme.client.time", SimpleNamespace(sleep=lambda seconds: time.sleep(seconds / 50)))
+        yield

@@ -15,7 +15,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from support.certificates import secret_lines
-from support.pebble import Pebble
+from support.pebble import Pebble, asked_often
 from swarm_xds.certs import choose, files
 from swarm_xds.certs.acme.options import AcmeOptions, ChallengeType
 from swarm_xds.certs.acme.pacing import Account, Attempts
@@ -58,12 +58,30 @@ class Edge:
         self._server.shutdown()
         self._server.server_close()
 
+    def wait(self, token: str) -> None:
+        """Wait until it answers a challenge."""
+        end = time.monotonic() + SECONDS
+        while not any(each.path.endswith(token) for each in self.challenges):
+            assert time.monotonic() < end, "no replica has handed the challenge over"
+            time.sleep(0.01)
+
+
+class Orders(AcmeSource):
+    """Has the authority look once the proxy answers, if there is one, where the product waits for ``settle``."""
+
+    proxy: Edge | None = None
+
+    def _show(self, host: str, kind: ChallengeType, token: str, answer: str) -> None:
+        super()._show(host, kind, token, answer)
+        if self.proxy is not None:
+            self.proxy.wait(token)
+
 
 @dataclass
 class Replica:
     """A control plane's part in it; its clock can be set forward."""
 
-    source: AcmeSource
+    source: Orders
     edge: Edge | None = None
     reading: CertificatesReading = field(default_factory=lambda: CertificatesReading(certificates=Certificates()))
     ahead: float = 0.0
@@ -90,10 +108,11 @@ class Replica:
 
 @asynccontextmanager
 async def running(
-    options: AcmeOptions, *hosts: str, edge: Edge | None = None, orders: bool = True
+    options: AcmeOptions, *hosts: str, edge: Edge | None = None, proxy: Edge | None = None, orders: bool = True
 ) -> AsyncIterator[Replica]:
-    """Run a replica."""
-    replica = Replica(AcmeSource(options, lambda: time.time() + replica.ahead), edge)
+    """Run a replica, whose proxy is ``edge`` or, where that is another replica's, ``proxy``."""
+    replica = Replica(Orders(options, lambda: time.time() + replica.ahead), edge)
+    replica.source.proxy = edge or proxy
     replica.source.want(hosts)
     tasks = [asyncio.create_task(replica.follow())]
     if orders:
@@ -110,7 +129,8 @@ async def running(
 def pebble(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pebble]:
     """An authority."""
     pebble = Pebble(tmp_path_factory.mktemp("pebble"))
-    yield pebble
+    with asked_often():
+        yield pebble
     pebble.stop()
 
 
@@ -131,7 +151,7 @@ def options(pebble: Pebble, tmp_path: Path) -> AcmeOptions:
         email="admin@example.org",
         directory=pebble.directory,
         ca=pebble.ca,
-        settle=1.5,
+        settle=0,
     )
 
 
@@ -144,7 +164,7 @@ async def test_two_replicas_order_once_and_both_serve(pebble: Pebble, edge: Edge
     """The challenge is answered through the replica that may not be the one that orders; nothing shows a key."""
     before = pebble.log.count("/order-plz -> calling")
     with capture_logs() as events:
-        async with running(options, HOST, edge=edge) as one, running(options, HOST) as two:
+        async with running(options, HOST, edge=edge) as one, running(options, HOST, proxy=edge) as two:
             await one.until(lambda replica: replica.served() is not None)
             await two.until(lambda replica: replica.served() is not None)
             await one.until(lambda replica: not replica.reading.certificates.challenges)
@@ -199,15 +219,14 @@ async def test_a_failing_challenge_is_told_and_tried_again_later(
 ) -> None:
     """With the authority's words; another host is not held up by it."""
     before = pebble.log.count("/order-plz -> calling")
-    async with running(replace(options, settle=0.1), HOST) as replica:
+    async with running(options, HOST) as replica:
         await replica.until(lambda replica: bool(replica.reading.problems))
         (problem,) = replica.reading.problems
         assert (problem.severity, problem.source) == (Severity.ERROR, "ACME")
         assert problem.reason.startswith(f"no certificate was issued for {HOST}: the authority did not get the answer")
         assert "404" in problem.reason
         assert problem.cure.startswith("mend it; tried again after")
-        replica.edge = edge
-        replica.source._options = options
+        replica.edge = replica.source.proxy = edge
         replica.source.want([HOST, "b.example.org"])
         await replica.until(lambda replica: replica.served("b.example.org") is not None)
         assert replica.served() is None
@@ -326,7 +345,7 @@ async def test_an_account_that_the_authority_has_lost_is_registered_anew(pebble:
     lost = Account(directory=pebble.directory, key=key, uri=pebble.directory.replace("/dir", "/my-account/none"))
     tried = Attempts(challenge="http-01", failures=1)
     folder.save(State(account=lost, hosts={HOST: tried}))
-    source = AcmeSource(replace(options, challenges=tuple(ChallengeType), settle=0))
+    source = AcmeSource(replace(options, challenges=tuple(ChallengeType)))
     source.want([HOST])
     assert await source._turn() == 0
     state = folder.state()
