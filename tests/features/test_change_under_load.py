@@ -8,6 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from support.plain import PLAIN
 from support.world import World, world
 
 pytestmark = pytest.mark.envoy
@@ -36,7 +37,7 @@ class Asked:
         await asyncio.gather(self._task, return_exceptions=True)
 
     async def _run(self) -> None:
-        async with httpx.AsyncClient() as client:
+        async with httpx.AsyncClient(verify=PLAIN) as client:
             while True:
                 status = (await self._place.get(client, self._host)).status_code
                 self.answers[status] += 1

@@ -48,7 +48,7 @@ class Place:
 
     def ask(self, *args: str, **environ: str) -> Result:
         """Run a command."""
-        return CliRunner().invoke(application(), args, env={"XDG_CONFIG_HOME": str(self.home), **environ})
+        return CliRunner().invoke(application(args[0]), args, env={"XDG_CONFIG_HOME": str(self.home), **environ})
 
     def tls(self, member: str) -> list[str]:
         """Return the options of somebody who has a certificate."""

@@ -70,7 +70,7 @@ class Served:
 
     def certs(self, *options: str) -> tuple[int, str]:
         """Call the command; return its exit status and what it prints."""
-        result = CliRunner().invoke(application(), ["certs", "--address", self.debug, *options])
+        result = CliRunner().invoke(application("certs"), ["certs", "--address", self.debug, *options])
         return result.exit_code, result.stdout
 
 

@@ -20,6 +20,7 @@ from envoy.service.discovery.v3 import discovery_pb2
 from google.protobuf.json_format import ParseDict
 
 from support.command import command
+from support.plain import PLAIN
 from support.ports import free_port
 from swarm_xds.pki import issue
 from swarm_xds.pki.store import Step, Store
@@ -107,7 +108,7 @@ class Edge:
 
     async def refuses(self, why: str) -> None:
         """Wait until it has counted one more control plane that it does not take."""
-        async with httpx.AsyncClient(trust_env=False) as client, asyncio.timeout(SECONDS):
+        async with httpx.AsyncClient(verify=PLAIN, trust_env=False) as client, asyncio.timeout(SECONDS):
             first = None
             while True:
                 try:

@@ -8,6 +8,7 @@ from pathlib import Path
 import httpx
 from envoy.config.bootstrap.v3 import bootstrap_pb2
 
+from support.plain import PLAIN
 from support.ports import free_port
 
 SECONDS = 30
@@ -24,7 +25,7 @@ async def bare_envoy(binary: Path, folder: Path, bootstrap: bootstrap_pb2.Bootst
         str(binary), "-c", str(config), "--use-dynamic-base-id", "--concurrency", "1", "-l", "error"
     )
     try:
-        async with asyncio.timeout(SECONDS), httpx.AsyncClient(trust_env=False) as client:
+        async with asyncio.timeout(SECONDS), httpx.AsyncClient(verify=PLAIN, trust_env=False) as client:
             while not await _ready(client, admin):
                 await asyncio.sleep(0.01)
         yield

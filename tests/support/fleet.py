@@ -25,6 +25,7 @@ from google.protobuf.message import Message
 import swarm_xds.translate  # noqa: F401 - the messages that stand inside an Any
 from support.app import Application
 from support.engine import FakeEngine
+from support.plain import PLAIN
 from support.ports import free_port
 from support.world import HOSTS, PORT
 from swarm_xds.app import App
@@ -65,7 +66,7 @@ async def until(fact: Callable[[], Any], seconds: float = 30) -> None:
 
 async def dumped(envoy: Envoy) -> dict[str, dict[str, Message]]:
     """Return what an Envoy has, by type and name; endpoints as it has them too, which is not how they came."""
-    async with httpx.AsyncClient(timeout=10) as client:
+    async with httpx.AsyncClient(timeout=10, verify=PLAIN) as client:
         parts = json.loads((await client.get(f"{envoy.admin}/config_dump?include_eds")).content)["configs"]
     found: dict[str, dict[str, Message]] = {CLUSTER: {}, LISTENER: {}, ROUTE: {}, ENDPOINT: {}}
     for part in parts:
@@ -204,7 +205,7 @@ class Fleet:
     async def ask(self, number: int, of: int) -> None:
         """Ask every host for ever, over a new connection each time, so that every Envoy is asked."""
         limits = httpx.Limits(max_keepalive_connections=0)
-        async with httpx.AsyncClient(limits=limits, timeout=20) as client:
+        async with httpx.AsyncClient(limits=limits, timeout=20, verify=PLAIN) as client:
             while True:
                 for host in sorted(self.sure)[number::of]:
                     try:
