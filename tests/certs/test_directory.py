@@ -11,7 +11,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from support.certificates import Issued, authority, secret_lines
-from support.following import Following
+from support.following import SECONDS, Following
 from swarm_xds.certs import choose, directory
 from swarm_xds.certs.base import CertificatesReading
 from swarm_xds.certs.directory import CertificateDirectory
@@ -21,6 +21,13 @@ HOST = "a.example.org"
 CA = authority()
 ONE = CA.issue(HOST, days=(-30, 60))
 TWO = CA.issue(HOST, days=(-1, 90))
+
+
+@pytest.fixture
+def often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have a directory looked at ten times as often, with and without a notice."""
+    monkeypatch.setattr(directory, "_LOOK_AGAIN", 50)
+    monkeypatch.setattr(directory, "_RETRY_SECONDS", 0.1)
 
 
 def follow(path: Path) -> Following[CertificatesReading]:
@@ -40,6 +47,7 @@ def serves(reading: CertificatesReading, issued: Issued) -> bool:
     return found is not None and found.chain.pem == issued.cert
 
 
+@pytest.mark.usefixtures("often")
 async def test_a_pair_is_read_and_rotated(tmp_path: Path) -> None:
     """In place, one file after the other."""
     write(tmp_path / "site", ONE)
@@ -70,6 +78,7 @@ async def test_a_rotation_is_read_at_once(tmp_path: Path) -> None:
     assert sorted(took)[2] < 0.3, took
 
 
+@pytest.mark.usefixtures("often")
 async def test_links_of_a_mounted_secret_that_lead_elsewhere(tmp_path: Path) -> None:
     """As Kubernetes swaps them: ``tls.crt`` leads through ``..data``, which is replaced at once."""
     for name, issued in (("..2026_1", ONE), ("..2026_2", TWO)):
@@ -89,6 +98,7 @@ async def test_links_of_a_mounted_secret_that_lead_elsewhere(tmp_path: Path) -> 
     assert not reading.problems
 
 
+@pytest.mark.usefixtures("often")
 async def test_links_of_certbot(tmp_path: Path) -> None:
     """``live/<host>/*.pem`` lead to ``archive``, where nobody watches, and are replaced one by one."""
     archive, live = tmp_path / "archive" / HOST, tmp_path / "live" / HOST
@@ -118,6 +128,7 @@ async def test_links_of_certbot(tmp_path: Path) -> None:
     assert len(reading.certificates.certificates) == 1
 
 
+@pytest.mark.usefixtures("often")
 async def test_a_write_that_changes_nothing_is_no_reading(tmp_path: Path) -> None:
     """The content counts, not the time; and what is no certificate does not count at all."""
     write(tmp_path / "site", ONE)
@@ -127,21 +138,26 @@ async def test_a_write_that_changes_nothing_is_no_reading(tmp_path: Path) -> Non
     (tmp_path / "README").write_text("x", encoding="utf-8")
     (tmp_path / ".hidden.pem").write_bytes(b"x")
     (tmp_path / "site.crt~").write_bytes(TWO.pair)
-    await following.nothing(1.2)
+    await following.nothing(0.3)
 
 
+@pytest.mark.usefixtures("often")
 async def test_a_directory_that_is_not_there_is_waited_for(tmp_path: Path) -> None:
     """Nothing is yielded until then, so that nobody takes it for a directory without certificates."""
     path = tmp_path / "certs"
     pending = asyncio.ensure_future(follow(path).until(lambda reading: serves(reading, ONE)))
     with capture_logs() as events:
-        assert not (await asyncio.wait({pending}, timeout=1.5))[0]
+        async with asyncio.timeout(SECONDS):
+            while [event["event"] for event in events].count("certs.unwatched") < 3:
+                await asyncio.sleep(0.01)
+        assert not pending.done()
     assert [event["event"] for event in events].count("certs.waiting") == 1
     path.mkdir()
     write(path / "site", ONE)
     await pending
 
 
+@pytest.mark.usefixtures("often")
 async def test_a_directory_that_goes_away_keeps_what_it_held(tmp_path: Path) -> None:
     """And is told."""
     path = tmp_path / "certs"
