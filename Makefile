@@ -15,8 +15,16 @@ help: ## Show what there is
 demo: $(VENV)/.runtime $(ENVOY) ## See it work on this machine (ARGS=--check: once, for a program)
 	$(BIN)/swarm-xds demo $(ARGS)
 
+# Two files at a time, and then, alone, what measures a real swarm. With ARGS: what they say, one by one.
+TOGETHER := -n 2 --dist loadfile --no-loadscope-reorder
 test: lint $(VENV)/.dev $(ENVOY) lab-packages ## Run every check and test, on a real swarm where the machine can
+ifdef ARGS
 	$(BIN)/pytest $(ARGS)
+else
+	status=0; \
+	  $(BIN)/pytest $(TOGETHER) --ignore tests/lab || status=$$?; \
+	  $(BIN)/pytest tests/lab || status=$$?; exit $$status
+endif
 
 CYCLES ?= 100
 soak: $(VENV)/.dev $(ENVOY) lab-packages ## Deploy and remove a stack CYCLES times on a real swarm; the last line is the tally

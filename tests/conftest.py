@@ -28,3 +28,8 @@ def _logs_of_its_own() -> Iterator[None]:
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the option that rewrites golden files."""
     parser.addoption("--update-golden", action="store_true", help="rewrite the outputs of the golden cases")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest tests first: where several processes share the tests, the short ones even out when each ends."""
+    items.sort(key=lambda item: item.path.parent.name != "features")

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -11,6 +10,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from support.plain import PLAIN
+from support.ports import free_port
 from support.xds_client import PATIENCE, Recorder, cluster, endpoints, listener, routes, snapshot, snapshots
 from swarm_xds.server import Limits, Publisher, XdsServer, stream
 from swarm_xds.snapshot import CLUSTER, ENDPOINT, ROUTE, Snapshot
@@ -41,18 +42,6 @@ static_resources:
       - lb_endpoints:
         - endpoint: {{address: {{socket_address: {{address: 127.0.0.1, port_value: {xds}}}}}}}
 """
-
-
-def ports(count: int) -> list[int]:
-    """Distinct free ports."""
-    probes = [socket.socket() for _ in range(count)]
-    try:
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [probe.getsockname()[1] for probe in probes]
-    finally:
-        for probe in probes:
-            probe.close()
 
 
 @dataclass(slots=True)
@@ -91,7 +80,7 @@ class Edge:
 
     async def stats(self, pattern: str) -> dict[str, int]:
         """Envoy's counters whose name matches."""
-        async with httpx.AsyncClient() as http:
+        async with httpx.AsyncClient(verify=PLAIN) as http:
             found = await http.get(f"http://127.0.0.1:{self.admin}/stats", params={"format": "json", "filter": pattern})
         return {entry["name"]: entry["value"] for entry in json.loads(found.text)["stats"] if "value" in entry}
 
@@ -108,7 +97,7 @@ async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) ->
 @pytest.fixture(params=["GRPC", "DELTA_GRPC"], ids=["sotw", "delta"])
 async def edge(request: pytest.FixtureRequest, envoy_binary: Path, tmp_path: Path) -> AsyncIterator[Edge]:
     """An Envoy with services ``a`` and ``b``, ready."""
-    admin, listen, xds = ports(3)
+    admin, listen, xds = free_port(), free_port(), free_port()
     backend = await asyncio.start_server(_answer, "127.0.0.1", 0)
     edge = Edge(admin, listen, xds, backend.sockets[0].getsockname()[1])
     await edge.serve()
