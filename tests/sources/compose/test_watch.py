@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 from support.following import Following
 from swarm_xds.problem import Kind
 from swarm_xds.sources import Reading
-from swarm_xds.sources.compose import ComposeSource
+from swarm_xds.sources.compose import ComposeSource, watch
 from swarm_xds.swarm import Service
 
 SECONDS = 10
@@ -46,6 +46,13 @@ def remove(path: Path) -> None:
     path.unlink()
 
 
+@pytest.fixture(autouse=True)
+def _often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have files looked at ten times as often, with and without a notice: a test writes before anybody watches."""
+    monkeypatch.setattr(watch, "_LOOK_AGAIN", 50)
+    monkeypatch.setattr(watch, "_RETRY_SECONDS", 0.1)
+
+
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     """A good stack file."""
@@ -63,6 +70,21 @@ async def test_an_edit_in_place_is_read(path: Path) -> None:
     write(path, text("b.example.org"))
     reading = await following.until(lambda reading: host(reading) == "b.example.org")
     assert reading.cause == f"{path} changed"
+
+
+async def test_an_edit_is_noticed(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next look without a notice would be a minute away."""
+    monkeypatch.setattr(watch, "_LOOK_AGAIN", 60_000)
+    following = follow(path)
+    await following.next()
+    second, number = asyncio.ensure_future(following.next()), 0
+    while not second.done():  # the first edits may come before anybody watches
+        number += 1
+        write(path, text(f"edit{number}.example.org"))
+        await asyncio.wait({second}, timeout=0.05)
+    await second
+    write(path, text("last.example.org"))
+    await following.until(lambda reading: host(reading) == "last.example.org")
 
 
 async def test_a_replacement_by_rename_is_read(path: Path) -> None:
@@ -96,7 +118,7 @@ async def test_a_write_that_changes_nothing_is_no_reading(path: Path) -> None:
     following = follow(path)
     await following.next()
     write(path, text())
-    await following.nothing(0.7)
+    await following.nothing(0.2)
 
 
 @pytest.mark.parametrize(
@@ -223,7 +245,7 @@ async def test_a_file_that_cannot_be_read_stops_the_time_of_the_last_good_readin
             pass
         stopped = source.read_at
         following = asyncio.ensure_future(anext(readings))
-        await asyncio.wait({following}, timeout=0.6)  # longer than the source goes without a look
+        await asyncio.wait({following}, timeout=0.2)  # longer than the source goes without a look
         assert not following.done()
         assert source.read_at == stopped
         path.write_text(text("b.example.org"))
