@@ -5,10 +5,11 @@ import random
 from collections import Counter
 from pathlib import Path
 
+import h11
 import httpx
 import pytest
 
-from support.plain import PLAIN
+from support.load import Connection
 from support.world import World, world
 
 pytestmark = pytest.mark.envoy
@@ -37,15 +38,27 @@ class Asked:
         await asyncio.gather(self._task, return_exceptions=True)
 
     async def _run(self) -> None:
-        async with httpx.AsyncClient(verify=PLAIN) as client:
+        try:
             while True:
-                status = (await self._place.get(client, self._host)).status_code
+                await self._ask(await Connection.open("127.0.0.1", self._place.http_port))
+        except (OSError, h11.ProtocolError) as error:
+            self.failures.append(f"{self._host}: {error!r} as answer {self.answers.total()}")
+
+    async def _ask(self, connection: Connection) -> None:
+        """Ask for as long as the connection may be used."""
+        try:
+            kept = True
+            while kept:
+                status, _ = await connection.get("/", self._host)
+                kept = connection.reusable()
                 self.answers[status] += 1
                 if status == 200:
                     self.served.set()
                 elif status != 404 or (self.served.is_set() and not self._going):
                     self.failures.append(f"{self._host}: {status} as answer {self.answers.total()}")
                 await asyncio.sleep(0.02)
+        finally:
+            await connection.close()
 
 
 @pytest.mark.parametrize("incremental", [pytest.param(True, id="incremental"), pytest.param(False, id="sotw")])

@@ -93,7 +93,7 @@ class Load:
         self.refused: list[tuple[float, str]] = []
         self.unheard: list[tuple[float, str]] = []
         self._back: dict[str, float] = {}
-        self._idle: dict[str, list[_Connection]] = defaultdict(list)
+        self._idle: dict[str, list[Connection]] = defaultdict(list)
         self._start = 0.0
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._work, name="load", daemon=True)
@@ -225,10 +225,10 @@ class Load:
             await connection.close()
         return url, status, body
 
-    async def _connect(self, parts: SplitResult) -> "_Connection":
+    async def _connect(self, parts: SplitResult) -> "Connection":
         secure = parts.scheme == "https"
         port = parts.port or (443 if secure else 80)
-        return await _Connection.open(parts.hostname or "", port, self.tls if secure else None, self.host)
+        return await Connection.open(parts.hostname or "", port, self.tls if secure else None, self.host)
 
 
 class _RefusedError(OSError):
@@ -240,10 +240,13 @@ class _UnheardError(OSError):
 
 
 @dataclass
-class _Connection:
+class Connection:
     """A kept HTTP/1.1 connection.
 
-    httpx took eight times the CPU: at a few hundred requests a second more than the swarm under test.
+    httpx took eight times the CPU: at a few hundred requests a second more than what is under test.
+
+    Attributes:
+        heard: Whether any byte of an answer came.
     """
 
     reader: asyncio.StreamReader
@@ -252,7 +255,8 @@ class _Connection:
     heard: bool = False
 
     @classmethod
-    async def open(cls, host: str, port: int, tls: ssl.SSLContext | None, name: str) -> Self:
+    async def open(cls, host: str, port: int, tls: ssl.SSLContext | None = None, name: str = "") -> Self:
+        """Connect; ``name`` is the one that TLS asks for."""
         try:
             async with asyncio.timeout(CONNECT):
                 reader, writer = await asyncio.open_connection(
@@ -262,7 +266,8 @@ class _Connection:
             raise _RefusedError(f"{type(error).__name__}: {error}") from error
         return cls(reader, writer, h11.Connection(h11.CLIENT))
 
-    async def get(self, target: str, host: str, *, close: bool) -> tuple[int, str]:
+    async def get(self, target: str, host: str, *, close: bool = False) -> tuple[int, str]:
+        """Return the status, 0 if there was none, and the body."""
         headers = [("host", host), *([("connection", "close")] if close else [])]
         head = self.state.send(h11.Request(method="GET", target=target, headers=headers))
         self.writer.write((head or b"") + (self.state.send(h11.EndOfMessage()) or b""))
@@ -288,6 +293,7 @@ class _Connection:
         return True
 
     async def close(self) -> None:
+        """End it."""
         self.writer.close()
         with suppress(OSError):
             await self.writer.wait_closed()
