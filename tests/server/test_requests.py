@@ -253,4 +253,5 @@ async def test_a_client_that_comes_back_with_everything_is_sent_nothing(running:
             await running.publisher.answered()
         await client.subscribe(ENDPOINT, "marker")
         assert (await client.receive(ENDPOINT)).removed == ("marker",)
+        await running.recorder.until(lambda seen: seen.responses)
     assert len(running.recorder.responses) == 1

@@ -54,8 +54,13 @@ class State:
         """Have this one no longer."""
         self.set(**{each: number for each, number in self.numbers.items() if each != name})
 
-    async def settled(self) -> int:
-        """Wait until every client has answered everything, and return how many responses there were."""
+    async def settled(self, told: int) -> int:
+        """Wait until every client has answered everything, and return how many responses there were.
+
+        Args:
+            told: How many there are at least: a client may have the last one before the server tells of it.
+        """
+        await self.running.recorder.until(lambda seen: len(seen.responses) >= told)
         async with asyncio.timeout(PATIENCE):
             await self.running.publisher.answered()
         return len(self.running.recorder.responses)
@@ -85,7 +90,7 @@ async def test_a_wildcard_is_told_of_every_change(
     assert whole(client, await client.take(type_url)) == (() if sotw else ("-b", "-c"))
     state.set(d=1)
     assert whole(client, await client.take(type_url)) == ("d",)
-    assert await state.settled() == 6
+    assert await state.settled(6) == 6
 
 
 @pytest.mark.parametrize("type_url", FULL + PARTIAL)
@@ -109,11 +114,11 @@ async def test_nobody_is_told_of_what_he_did_not_ask_for(running: Running, clien
     state = State(running, type_url)
     state.set(a=1, b=1)
     await client.have(type_url, "a")
-    before = await state.settled()
+    before = await state.settled(1)
     state.update(b=2)
     state.add(c=1)
     state.remove("b")
-    assert await state.settled() == before
+    assert await state.settled(before) == before
     state.update(a=2)
     assert (await client.take(type_url)).names == ("a",)
 
@@ -131,7 +136,7 @@ async def test_who_drops_all_names_and_asks_for_another_has_that_one(
     assert (await client.have(type_url, "c")).names == ("c",)
     state.set(a=2, b=2, c=2, d=2)
     assert (await client.take(type_url)).names == ("c",)
-    assert await state.settled() == 3
+    assert await state.settled(3) == 3
 
 
 @pytest.mark.parametrize("type_url", FULL)
@@ -145,7 +150,7 @@ async def test_the_wildcard_is_dropped_and_a_name_kept(running: Running, client:
     state.update(b=2)
     state.update(a=2)
     assert whole(client, await client.take(type_url)) == (("a", "c") if client.variant == "sotw" else ("a",))
-    assert await state.settled() == 3
+    assert await state.settled(3) == 3
 
 
 @pytest.mark.parametrize("type_url", FULL)
@@ -188,7 +193,7 @@ async def test_a_name_after_the_legacy_wildcard(running: Running, client: Client
         state.update(b=2)
         state.update(a=2)
         assert (await client.take(CLUSTER)).names == ("a", "c")
-        assert await state.settled() == 4
+        assert await state.settled(4) == 4
 
 
 @pytest.mark.parametrize("type_url", SEVERAL)
@@ -220,12 +225,15 @@ async def test_a_client_that_comes_back(running: Running, client: Client, type_u
     state = State(running, type_url)
     state.set(a=1)
     first = await client.have(type_url, "a")
-    before = await state.settled()
+    before = await state.settled(1)
     async with Client(running.port, variant=client.variant, aggregated=client.aggregated) as again:
         if client.variant == "delta":
             await resume(again, type_url, first)
             marker = await again.have(type_url, "marker")
             assert (marker.names, marker.removed) == ((), ("marker",))
+            await running.recorder.until(
+                lambda seen: any(each.type_url == type_url for each in seen.responses[before:])
+            )
             assert [each.type_url for each in running.recorder.responses[before:]].count(type_url) == 1
         else:
             await again.send(type_url, resource_names=["a"], version_info=first.version)
@@ -283,10 +291,10 @@ async def test_the_wildcard_is_dropped_and_nothing_is_left(running: Running, cli
     await client.have(type_url, "*")
     await client.unsubscribe(type_url, "*")
     assert (await client.have(type_url, "a")).names == ("a",)
-    before = await state.settled()
+    before = await state.settled(2)
     state.update(b=2)
     state.add(c=1)
-    assert await state.settled() == before
+    assert await state.settled(before) == before
     state.update(a=2)
     assert (await client.take(type_url)).names == ("a",)
 
@@ -301,7 +309,8 @@ async def test_a_name_that_is_asked_for_again(running: Running, client: Client, 
     if client.variant == "delta":
         assert (await client.take(type_url)).names == ("a",)
     assert "b" in (await client.have(type_url, "b")).names
-    assert await state.settled() == (3 if client.variant == "delta" else 2)
+    responses = 3 if client.variant == "delta" else 2
+    assert await state.settled(responses) == responses
 
 
 @pytest.mark.parametrize("type_url", FULL + PARTIAL)
@@ -316,7 +325,7 @@ async def test_an_answer_to_what_was_dropped_is_no_news(running: Running, client
     await client.unsubscribe(type_url, "a")
     await client.ack(type_url, nonce=first.nonce)
     await client.ack(type_url)
-    assert await state.settled() == 2
+    assert await state.settled(2) == 2
     state.update(a=2)
     state.update(b=2)
     assert (await client.take(type_url)).names == ("b",)

@@ -187,7 +187,7 @@ async def test_engine_that_is_no_manager(engine: FakeEngine, read: Read, logged:
 async def test_engine_that_hangs(engine: FakeEngine, read: Read, logged: list[Any]) -> None:
     """A call without an answer ends after its time limit; the source recovers when the engine does."""
     web = engine.add_service("web", labels=HOSTS, tasks=1)
-    reader = read(call=0.2)
+    reader = read(call=0.5)
     await reader.next()
     engine.hang()
     await eventually(lambda: unreachable(logged) == ["docker.unreachable"])
