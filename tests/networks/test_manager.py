@@ -226,13 +226,16 @@ async def test_one_that_fails_holds_up_no_other(world: World, logged: list[Any])
 
 async def test_engine_restarts(world: World, logged: list[Any]) -> None:
     """An engine that was away is followed again, and told of twice in all."""
-    world.start()
+    world.start(resync=0.05)
     await eventually(world.converged)
     world.engine.stop()
+    await eventually(lambda: [entry["event"] for entry in logged].count("network.failed") > 2)
     world.spec = replace(world.spec, configuration=NEWER.configuration)
     world.engine.update_service(world.web, labels={"xds.hosts": "b.example", STACK: "shop"})
     world.engine.start()
+    await eventually(lambda: "network.recovered" in events(logged))
     await eventually(world.converged)
+    assert (events(logged, "warning"), events(logged).count("network.recovered")) == (["network.failed"], 1)
 
 
 @pytest.mark.parametrize("name", ["shop_app", "shop_zoo"], ids=["app before relay", "relay before app"])
