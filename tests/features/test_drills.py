@@ -13,10 +13,12 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import httpx
 import pytest
 
 from support.engine import FakeEngine
 from support.fleet import FAULTS, SEED, control_plane, tell
+from support.plain import PLAIN
 from support.ports import free_port
 from support.witness import Witness, until, witnesses
 from support.world import HOSTS, PORT
@@ -29,6 +31,7 @@ from swarm_xds.sources.docker import DockerSource, Timings, find_endpoints
 pytestmark = pytest.mark.timeout(120 + 5 * FAULTS)
 
 STEADY = ("steady0", "steady1", "steady2")
+NOT_WRITTEN = 'swarm_xds_snapshot_file_failures_total{failure="not_written"}'
 
 
 def labels(name: str) -> dict[str, str]:
@@ -227,11 +230,12 @@ async def test_a_full_disk_stops_nothing(tmp_path: Path) -> None:
     """What is served goes on changing; the file stays as it was, and follows when there is room again."""
     path = tmp_path / "kept" / "snapshot"
     path.parent.mkdir()
-    port = free_port()
+    port, metrics = free_port(), f"127.0.0.1:{free_port()}"
+    options = ("--snapshot-file", str(path), "--metrics-listen", metrics)
     with FakeEngine() as engine:
         swarm = Swarm(engine)
         async with (
-            control_plane(engine, port, free_port(), "--snapshot-file", str(path)) as process,
+            control_plane(engine, port, free_port(), *options) as process,
             witnesses(port, STEADY) as seen,
         ):
             await until(lambda: path.exists() and STEADY[0] in kept(path))
@@ -240,13 +244,19 @@ async def test_a_full_disk_stops_nothing(tmp_path: Path) -> None:
             resource.prlimit(process, resource.RLIMIT_FSIZE, (0, most))
             names = [swarm.another() for _ in range(3)]
             await until(all_serve(seen, *STEADY, *names))
-            tried = len(engine.asked)
-            await until(lambda: len(engine.asked) > tried + 10)
+            await until(lambda: unwritten(metrics))
             assert path.read_bytes() == before
             resource.prlimit(process, resource.RLIMIT_FSIZE, (most, most))
             name = swarm.another()
             await until(lambda: {*names, name} <= kept(path))
             assert list(path.parent.iterdir()) == [path]
+
+
+def unwritten(address: str) -> bool:
+    """Whether a control plane has counted that it could not write the file of what is served."""
+    text = httpx.get(f"http://{address}/metrics", verify=PLAIN, trust_env=False).text
+    (line,) = [each for each in text.splitlines() if each.startswith(NOT_WRITTEN)]
+    return float(line.rpartition(" ")[2]) > 0
 
 
 def kept(path: Path) -> set[str]:
