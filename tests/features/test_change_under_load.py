@@ -49,7 +49,8 @@ class Asked:
         try:
             kept = True
             while kept:
-                status, _ = await connection.get("/", self._host)
+                async with asyncio.timeout(5):
+                    status, _ = await connection.get("/", self._host)
                 kept = connection.reusable()
                 self.answers[status] += 1
                 if status == 200:
