@@ -101,7 +101,9 @@ async def test_killed_after_a_write(alone: Lab, monkeypatch: pytest.MonkeyPatch,
         with pytest.raises(KilledError):
             await keep_networks(alone)
     async with kept(alone):
-        await until("a relay, its config and its pause", lambda: sum("relay" in each for each in left(alone, STACK)) == 3)
+        await until(
+            "a relay, its config and its pause", lambda: sum("relay" in each for each in left(alone, STACK)) == 3
+        )
         await asyncio.to_thread(settled, alone, relays(alone, STACK)[0], 2)
     gone = ("service", "update", "--detach", "--no-resolve-image", "--label-rm", "com.docker.lb.hosts")
     await asyncio.to_thread(alone.docker, 1, *gone, f"{STACK}_demo")

@@ -3,8 +3,11 @@
 `make soak CYCLES=100` runs the same for longer.
 """
 
+import itertools
 import os
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -17,31 +20,42 @@ from support.unbroken import Unbroken
 CYCLES = int(os.environ.get("CYCLES", "20"))
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(120 + 60 * CYCLES)]
 
-HOST = "demo.example.org"
+#: They come and go side by side.
+STACKS = ("article", "second")
 
 
 def test_a_stack_is_removed_at_the_first_try_and_deployed_again(fleet: Lab, edges: Edges) -> None:
-    """Deployed, served by every edge, removed, nothing left: again and again.
+    """Deployed, served by every edge, removed, nothing left: again and again, two stacks that share the cycles.
 
     Meanwhile another stack is under load, and a WebSocket and a download through it go on and on.
     """
+    done = itertools.count(1)
+    # One command at a time: where several run, a swarm without any proxy fails (docs/adr/009).
+    command = threading.Lock()
+
+    def live(stack: str, cycles: int) -> None:
+        host, mine = f"{stack}.example.org", Edges(fleet)
+        for _ in range(cycles):
+            start = time.monotonic()
+            fleet.deploy(stack, ARTICLE, env={"EXAMPLE_IMAGE": APP, "ARTICLE_HOST": host})
+            mine.await_status(host, 200, timeout=60)
+            served = time.monotonic() - start
+            with command:
+                remove(fleet, stack)
+            wait_for(f"the end of {stack}", lambda: not left(fleet, stack), timeout=90)
+            mine.await_status(host, 404, timeout=30)
+            print(f"cycle {next(done)} of {CYCLES}: served after {served:.1f} s")  # noqa: T201
+        mine.close()
+
     fleet.deploy("staying", EXAMPLE, env={"EXAMPLE_IMAGE": APP})
     edges.await_tasks("app.example.org", settled(fleet, "staying_app", 2))
-    served: list[float] = []
     urls = [edge_url(fleet, node) for node in fleet.nodes]
     with (
         Load(urls, "app.example.org", rate=5, limit=60 * CYCLES) as load,
         Unbroken(fleet.address(2), "app.example.org", limit=60 * CYCLES) as connections,
+        ThreadPoolExecutor() as hands,
     ):
-        for cycle in range(CYCLES):
-            start = time.monotonic()
-            fleet.deploy("article", ARTICLE, env={"EXAMPLE_IMAGE": APP})
-            edges.await_status(HOST, 200, timeout=60)
-            served.append(time.monotonic() - start)
-            remove(fleet, "article")
-            wait_for("the end of the stack", lambda: not left(fleet, "article"), timeout=90)
-            edges.await_status(HOST, 404, timeout=30)
-            print(f"cycle {cycle + 1} of {CYCLES}: served after {served[-1]:.1f} s")  # noqa: T201
+        list(hands.map(live, STACKS, ((CYCLES + 1) // 2, CYCLES // 2)))
     fleet.docker(1, "stack", "rm", "staying")
     print(f"{CYCLES} of {CYCLES} cycles; {connections.summary()}; {load.summary()}")  # noqa: T201
     assert not load.failures, load.summary()
