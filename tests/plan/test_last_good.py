@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from swarm_xds.labels import Memory, parse
 from swarm_xds.memo import Memo
 from swarm_xds.model import EdgeOptions, Fleet, Forward, RedirectTo, RoutingModel
 from swarm_xds.pipeline import Build, Pipeline, Translator
@@ -10,6 +11,7 @@ from swarm_xds.swarm import Network, Service, SwarmState, Task
 from swarm_xds.translate import FleetMessages, translate
 
 NETWORKS = (Network(id="n1", name="front"), Network(id="n2", name="back"))
+HOST, CLIENT_CA = "app.example.org", "xds.route.admin.tls.client_ca"
 GOOD = {"com.docker.lb.hosts": "app.example.org", "com.docker.lb.port": "80", "com.docker.lb.network": "front"}
 
 
@@ -222,3 +224,25 @@ def test_what_fails_only_together_keeps_everything() -> None:
     assert (problem.kind, problem.service) == (Kind.NOT_TRANSLATED, "")
     assert "two are too many" in problem.reason
     assert story.state(service(other, "other")) == {"other.example.org/": ["10.0.1.1:80"]}
+
+
+def test_a_closed_route_that_was_good_closes_nothing_for_others() -> None:
+    """It is there in its last accepted form, so that no other route can answer in its place."""
+    admin = {f"xds.route.admin.{key}": value for key, value in {"hosts": HOST, "context_root": "/admin"}.items()}
+    good = GOOD | admin | {"xds.route.admin.port": "80", "xds.route.admin.tls.client_ca": "clients.pem"}
+    bad, mistaken = ({**good, **more} for more in ({CLIENT_CA: "?"}, {"xds.route.admin.tls.clientca": "x"}))
+    del mistaken[CLIENT_CA]
+    memory = Memory()
+    for labels in (bad, mistaken):
+        intent, _ = parse(service(labels))
+        assert [route.name for route in intent.routes] == [""]
+        assert [(each.route, each.host) for each in intent.closed] == [("admin", HOST)]
+        assert memory.keep_last_good([intent])[0] == (intent,)
+    accepted, _ = parse(service(good))
+    assert not accepted.closed
+    memory.accept([(accepted, ())])
+    for labels in (bad, mistaken):
+        ((kept,), told) = memory.keep_last_good([parse(service(labels))[0]])
+        assert kept.routes == accepted.routes
+        assert not kept.closed
+        assert [each.kind for each in told] == [Kind.LAST_GOOD]

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from swarm_xds.labels import hrm, keys
+from swarm_xds.labels.intent import Closed
 from swarm_xds.labels.keys import Due, Key, Scope
 from swarm_xds.problem import Kind, Problem, Severity, shown
 from swarm_xds.swarm import Service, marks
@@ -16,8 +17,21 @@ _ROUTE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 #: Docker's own prefix, the prefix below it that is the control plane's of Docker EE, and how long one is that may have
 #: been meant for `lb`.
 _DOCKER, _UCP, _PREFIX = "com.docker.", "ucp", 3
+_NOT_INTERLOCKS = "Interlock has no such label"
 #: After so many problems, and for longer names, nobody needs a "did you mean", which takes its time.
 _GUESSES, _LONGEST_GUESS = 100, 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Mistaken:
+    """A label that is none, the key that was meant, and what is to be told of it."""
+
+    route: str
+    key: Key[object]
+    label: str
+    value: str
+    reason: str
+    cure: str
 
 
 @dataclass(slots=True)
@@ -35,6 +49,9 @@ class Filed:
         read: Places whose value was looked at.
         doubtful: Routes with a label that could not be read.
         spoilt: Those that cannot be served without it.
+        closing: Those that are left out for a label that keeps people out.
+        closed: Their hosts.
+        mistaken: Labels that are none, and were meant to keep people out.
     """
 
     service: Service
@@ -49,6 +66,9 @@ class Filed:
     read: set[Place] = field(default_factory=set)
     doubtful: set[str] = field(default_factory=set)
     spoilt: set[str] = field(default_factory=set)
+    closing: set[str] = field(default_factory=set)
+    closed: list[Closed] = field(default_factory=list)
+    mistaken: "list[_Mistaken]" = field(default_factory=list)
 
     def problem(
         self, severity: Severity, kind: Kind, label: str, reason: str, cure: str = "", *, value: str = ""
@@ -117,9 +137,29 @@ def withheld(filed: Filed, routes: frozenset[str]) -> set[str]:
         reason = "this label is not yet served"
         if key.due is Due.WITHHOLD:
             reason += ", and the route is left out: without it, it would do what nobody asked for"
-            out |= _withheld_by(filed, place, key, routes)
+            found = _withheld_by(filed, place, key, routes)
+            out |= found
+            if key.closes:
+                filed.closing |= found
         filed.problem(Severity.ERROR, Kind.NOT_YET_SERVED, label, reason, "take the label away", value=value)
+    for each in filed.mistaken:
+        found = _close(filed, each, routes)
+        if each.key.due is Due.WITHHOLD:
+            out |= found
+        else:
+            filed.doubtful |= found
+            filed.spoilt |= found
+        filed.closing |= found
     return out
+
+
+def _close(filed: Filed, mistaken: _Mistaken, routes: frozenset[str]) -> set[str]:
+    """Report a label that was meant to keep people out; return the routes that would be open without it."""
+    place = (mistaken.route, mistaken.key.name)
+    found = set() if place in filed.texts else _withheld_by(filed, place, mistaken.key, routes)
+    reason = f"{mistaken.reason}, and the route is left out: it would be open to all" if found else mistaken.reason
+    filed.problem(Severity.ERROR, Kind.UNKNOWN_KEY, mistaken.label, reason, mistaken.cure, value=mistaken.value)
+    return found
 
 
 def _withheld_by(filed: Filed, place: Place, key: Key[object], routes: frozenset[str]) -> set[str]:
@@ -151,7 +191,7 @@ def _file_named(filed: Filed, label: str, value: str) -> None:
 def _file(filed: Filed, route: str, name: str, label: str, value: str) -> None:
     key = keys.find(name)
     if key is None or (not key.interlock and label.startswith(marks.INTERLOCK)):
-        _unknown(filed, name, label, value, key)
+        _unknown(filed, (route, name), label, value, key)
         return
     # A family such as cors.* has many names; an alias is the same place as its key.
     place = (route, name if key.name.endswith("*") else key.name)
@@ -184,15 +224,24 @@ def _precedence(key: Key[object], label: str) -> tuple[bool, bool]:
     return (label.startswith(marks.INTERLOCK), not label.endswith(f".{key.name}"))
 
 
-def _unknown(filed: Filed, name: str, label: str, value: str, key: Key[object] | None) -> None:
+def _unknown(filed: Filed, place: Place, label: str, value: str, key: Key[object] | None) -> None:
+    route, name = place
     prefix = label[: len(label) - len(name)]
-    named_route = prefix == marks.INTERLOCK and name.startswith("route.")
-    if named_route or key is not None:
-        reason, cure = "Interlock has no such label", f"write {marks.XDS}{name if key is None else key.name}"
+    if prefix == marks.INTERLOCK and name.startswith("route."):
+        _, route, named = (*name.split(".", 2), "", "")[:3]
+        meant, reason, cure = keys.find(named), _NOT_INTERLOCKS, f"write {marks.XDS}{name}"
+    elif key is not None:
+        meant, reason, cure = key, _NOT_INTERLOCKS, f"write {marks.XDS}{key.name}"
     else:
-        guess = next(_guesses(filed, prefix, name), None)
-        reason, cure = "there is no such label", f"did you mean {prefix}{guess}?" if guess else "take it away"
-    filed.problem(Severity.ERROR, Kind.UNKNOWN_KEY, label, reason, shown(cure), value=value)
+        guess = next(_guesses(filed, prefix, name), "")
+        meant, reason = keys.find(guess), "there is no such label"
+        cure = f"did you mean {prefix}{guess}?" if guess else "take it away"
+    if meant is not None and meant.closes:
+        filed.mistaken.append(
+            _Mistaken(route=route, key=meant, label=label, value=value, reason=reason, cure=shown(cure))
+        )
+    else:
+        filed.problem(Severity.ERROR, Kind.UNKNOWN_KEY, label, reason, shown(cure), value=value)
 
 
 def _guesses(filed: Filed, prefix: str, name: str) -> Iterator[str]:

@@ -159,6 +159,15 @@ class RouteIntent:
     tls: TlsIntent = TlsIntent()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class Closed:
+    """A host of a route that is left out for a label that keeps people out."""
+
+    route: str
+    fleet: str
+    host: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceIntent:
     """All that one service asks for.
@@ -167,8 +176,10 @@ class ServiceIntent:
         routes: Those that can be served, the unnamed one first and then by name.
         doubtful: Names of routes with a label whose value is bad, whether or not they can be served without it:
             ``Memory`` puts their last accepted form back.
+        closed: Hosts for which no other route may answer, sorted.
     """
 
     service: str
     routes: tuple[RouteIntent, ...] = ()
     doubtful: frozenset[str] = frozenset()
+    closed: tuple[Closed, ...] = ()

@@ -39,6 +39,8 @@ class Key(Generic[T_co]):
         interlock: Whether ``com.docker.lb.<name>`` is read beside ``xds.<name>``.
         needed: Whether a bad value leaves the route out (until then served as last accepted), since serving it
             without the label would send requests where nobody asked; otherwise the default holds.
+        closes: Whether it keeps people out. Where a route is left out for it, no other route of the service answers for
+            its hosts in its place (docs/adr/062).
         separator: Between the values of a list, each of which ``parse`` takes; empty for a single value.
         idle: Values (lower case) of a key that is not due yet which ask for nothing beyond what is done anyway.
     """
@@ -52,6 +54,7 @@ class Key(Generic[T_co]):
     aliases: tuple[str, ...] = ()
     interlock: bool = True
     needed: bool = False
+    closes: bool = False
     due: Due = Due.NOW
     separator: str = ""
     idle: frozenset[str] = frozenset()

@@ -219,6 +219,7 @@ TLS_CLIENT_CA: Key[str] = Key(
     interlock=False,
     scope=Scope.ROUTE,
     needed=True,
+    closes=True,
     doc="Authorities of client certificates, named as ssl_cert is: nobody gets in without one, and never in plain.",
     example="clients-ca.pem",
 )

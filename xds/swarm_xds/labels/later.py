@@ -20,6 +20,7 @@ def _later(
         doc=doc,
         interlock=False,
         due=Due.WITHHOLD if withhold else Due.LATER,
+        closes=name in _CLOSE,
         scope=scope,
         idle=frozenset(idle),
     )
@@ -31,6 +32,7 @@ _OF_BACKEND = frozenset(
         "locality",
     }
 )
+_CLOSE = frozenset({"allow", "basic_auth", "jwt.*", "ext_authz"})
 # Access rules withhold the route: serving it without them would open what somebody meant to close.
 LATER: tuple[Key[str], ...] = tuple(
     _later(name, doc, withhold=withhold, scope=Scope.BACKEND if name in _OF_BACKEND else Scope.ROUTE, idle=tuple(idle))

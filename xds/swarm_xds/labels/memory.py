@@ -39,7 +39,10 @@ class Memory:
                 problems.append(_still_served(intent.service, last))
         if not problems:
             return intent, ()
-        return replace(intent, routes=tuple(route for _, route in sorted(routes.items()))), tuple(problems)
+        closed = tuple(each for each in intent.closed if each.route not in routes)
+        return replace(intent, routes=tuple(route for _, route in sorted(routes.items())), closed=closed), tuple(
+            problems
+        )
 
     def accept(self, served: Iterable[tuple[ServiceIntent, Collection[str]]]) -> None:
         """Remember what is served: each route but the named ones, which keep the form that they had, if any.

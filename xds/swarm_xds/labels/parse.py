@@ -1,6 +1,6 @@
 """From the labels of one service to what it asks for."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -11,6 +11,7 @@ from swarm_xds.labels.intent import (
     BackendIntent,
     BackendMode,
     BackendTlsIntent,
+    Closed,
     Redirect,
     RouteIntent,
     ServiceIntent,
@@ -33,12 +34,17 @@ def parse(service: Service) -> tuple[ServiceIntent, tuple[Problem, ...]]:
     filed = file(service)
     mesh = _mesh_routes(filed)
     names = _route_names(filed)
-    closed = withheld(filed, frozenset({*names, *(each.name for each in mesh)})) if filed.later else set()
+    closed = (
+        withheld(filed, frozenset({*names, *(each.name for each in mesh)})) if filed.later or filed.mistaken else set()
+    )
     routes = [route for name in names if (route := _route(filed, name, withheld=name in closed)) is not None]
-    routes += [route for each in mesh if (route := _mesh_route(filed, each)) is not None and each.name not in closed]
+    routes += [route for each in mesh if (route := _mesh_route(filed, each, withheld=each.name in closed)) is not None]
     _read_the_rest(filed)
     intent = ServiceIntent(
-        service=service.name, routes=tuple(routes), doubtful=frozenset(filed.doubtful.difference(closed))
+        service=service.name,
+        routes=tuple(routes),
+        doubtful=frozenset(filed.doubtful.difference(closed)),
+        closed=tuple(sorted(set(filed.closed))),
     )
     return intent, tuple(filed.problems)
 
@@ -75,6 +81,8 @@ class _Route:
         self.filed.doubtful.add(self.name)
         if key.needed:
             self.filed.spoilt.add(self.name)
+        if key.closes:
+            self.filed.closing.add(self.name)
         return None
 
     def label(self, key: Key[T]) -> str:
@@ -152,9 +160,10 @@ def _route(filed: Filed, name: str, *, withheld: bool) -> RouteIntent | None:
     if tls.passthrough:
         path, strip = "/", False
         backend = _passed_through(given, backend)
-    if withheld or name in filed.spoilt:
-        return None
     named = tuple(sorted((*hosts, ANY_HOST) if default else hosts))
+    if withheld or name in filed.spoilt:
+        _close(given, fleet, named)
+        return None
     # Interlock's way to write a redirect names the old host among the hosts too.
     away = _redirected(path, redirects)
     plain = tuple([host for host in named if ("http", host) not in away])
@@ -180,6 +189,12 @@ def _route(filed: Filed, name: str, *, withheld: bool) -> RouteIntent | None:
         backend=backend if answered else None,
         tls=tls,
     )
+
+
+def _close(given: _Route, fleet: str | None, hosts: Iterable[str]) -> None:
+    """Note the hosts of a route that is left out, if that is for a label that keeps people out."""
+    if given.name in given.filed.closing:
+        given.filed.closed += [Closed(route=given.name, fleet=fleet or "", host=host) for host in hosts]
 
 
 def _missing(given: _Route, key: Key[T], reason: str, cure: str) -> None:
@@ -249,6 +264,7 @@ def _tls(given: _Route) -> TlsIntent:
         cure = "ask for it in the task, or take ssl_passthrough away"
         given.warn(Kind.CONTRADICTION, keys.TLS_CLIENT_CA, reason, cure, Severity.ERROR)
         given.filed.spoilt.add(given.name)
+        given.filed.closing.add(given.name)
     return TlsIntent(label=given.label(keys.SSL_PASSTHROUGH), passthrough=True)
 
 
@@ -339,7 +355,7 @@ def _mesh_routes(filed: Filed) -> list[hrm.MeshRoute]:
     return routes
 
 
-def _mesh_route(filed: Filed, mesh: hrm.MeshRoute) -> RouteIntent | None:
+def _mesh_route(filed: Filed, mesh: hrm.MeshRoute, *, withheld: bool) -> RouteIntent | None:
     """Return a route of the mesh; its backend has the other keys of the service, as a named route has."""
     given = _Route.of(filed, mesh.name)
     route = RouteIntent(name=mesh.name, fleet=given.value(keys.SERVICE_CLUSTER) or "")
@@ -352,4 +368,7 @@ def _mesh_route(filed: Filed, mesh: hrm.MeshRoute) -> RouteIntent | None:
     else:
         backend = _backend(given, mesh.port, mesh.cookie)
         route = replace(route, hosts=(mesh.host,), tls_hosts=(mesh.host,), backend=backend)
-    return None if mesh.name in filed.spoilt else route
+    if withheld or mesh.name in filed.spoilt:
+        _close(given, route.fleet, route.hosts)
+        return None
+    return route

@@ -1,14 +1,14 @@
 """What one service brings to the fleets: its backends, and its claims on hosts and paths."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from swarm_xds.labels import BackendIntent, BackendTlsIntent, RouteIntent, ServiceIntent, Sticky, TlsIntent, Verify
 from swarm_xds.labels import Redirect as RedirectIntent
 from swarm_xds.model import Backend, CookieHash, Outlier, RedirectTo, RedirectToHttps, SourceHash, UpstreamTls
-from swarm_xds.plan.claims import Claim, Entry
+from swarm_xds.plan.claims import Claim, Entry, conflict
 from swarm_xds.plan.reach import Surroundings, UnreachableError, reach
-from swarm_xds.problem import Problem
+from swarm_xds.problem import Problem, Severity
 from swarm_xds.swarm import Service
 
 _DEFAULT_OUTLIER = Outlier()
@@ -44,6 +44,8 @@ def offer(asked: tuple[Service, ServiceIntent], default_fleet: str, around: Surr
     closed = {
         (route.fleet or default_fleet, host) for route in intent.routes if route.tls.client_ca for host in route.hosts
     }
+    # And one that would, and is left out, closes it for the others altogether.
+    shut = {(each.fleet or default_fleet, each.host) for each in intent.closed}
     for route in intent.routes:
         fleet = route.fleet or default_fleet
         if route.redirects:
@@ -55,6 +57,8 @@ def offer(asked: tuple[Service, ServiceIntent], default_fleet: str, around: Surr
         except UnreachableError as error:
             rejected.add(route.name)
             problems.append(error.problem)
+            if route.tls.client_ca:
+                shut |= {(fleet, host) for host in (*route.hosts, *route.tls_hosts)}
             continue
         problems += told
         hash_by = _hash_by(route)
@@ -92,13 +96,38 @@ def offer(asked: tuple[Service, ServiceIntent], default_fleet: str, around: Surr
         ]
         entry = Entry.PASSTHROUGH if route.tls.passthrough else Entry.SECURE
         claims += [(fleet, entry, host, claim) for host in route.tls_hosts]
+    kept, told = _without(shut, claims)
     return Offer(
         backends=tuple(backends),
         authorities=tuple(authorities),
-        claims=tuple(claims),
+        claims=kept,
         rejected=frozenset(rejected),
-        problems=tuple(problems),
+        problems=(*problems, *told),
     )
+
+
+def _without(
+    shut: Collection[tuple[str, str]], claims: Sequence[tuple[str, Entry, str, Claim]]
+) -> tuple[tuple[tuple[str, Entry, str, Claim], ...], tuple[Problem, ...]]:
+    """Return the claims but those that would answer on a host for a route that is to keep people out."""
+    if not shut:
+        return tuple(claims), ()
+    out = [
+        (fleet, entry, host, claim)
+        for fleet, entry, host, claim in claims
+        if (fleet, host) in shut and claim.redirect is None and not claim.tls.client_ca
+    ]
+    told = {
+        (host, claim.route): conflict(
+            claim,
+            Severity.ERROR,
+            f"another route of this service on {host} keeps people out and is left out: this one, for {claim.path}, is "
+            "left out too, since it would answer there for all",
+            "mend what the other problem names",
+        )
+        for _, _, host, claim in out
+    }
+    return tuple(each for each in claims if each not in out), tuple(told.values())
 
 
 def _never_plain(tls: TlsIntent) -> bool:
