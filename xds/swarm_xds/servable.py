@@ -37,5 +37,7 @@ def servable(
         held = quarantine.apply(state)
         build = pipeline.build(held, given, certificates)
         if not quarantine.broken(build.broken, build.model):
+            # First, since it forgets what was rejected and is there no more.
+            snapshots = quarantine.amended(build.snapshots)
             told = ordered((*build.problems, *quarantine.problems()))
-            return held, replace(build, snapshots=quarantine.amended(build.snapshots), problems=told)
+            return held, replace(build, snapshots=snapshots, problems=told)
