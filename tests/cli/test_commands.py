@@ -100,11 +100,12 @@ def test_an_unknown_setting_is_an_error_wherever_it_stands(tmp_path: Path, stack
     assert result.returncode == 2
     assert "SWARM_XDS_HTP_PORT" in result.stderr
     config = tmp_path / "settings.yml"
-    config.write_text("htp_port: 80\n", encoding="utf-8")
+    config.write_text("htp_port: 80\nservices: {db: {environment: {PASSWORD: tell-nobody}}}\n", encoding="utf-8")
     result = command("serve", "--config", str(config))
     assert result.returncode == 2
-    assert "htp_port" in result.stderr
-    assert "settings.yml" in result.stderr
+    assert f"{config}: htp_port: there is no such setting; did you mean http_port?" in result.stderr
+    assert f"{config}: services: there is no such setting" in result.stderr
+    assert "tell-nobody" not in result.stderr
 
 
 def test_translate_prints_resources(stack: Path) -> None:

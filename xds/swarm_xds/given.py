@@ -3,7 +3,8 @@
 In: those three. Out: the values by the settings' names, and where each stands.
 """
 
-from collections.abc import Mapping
+import difflib
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -51,3 +52,9 @@ def _from_file(file: Path | None) -> Mapping[str, Any]:
     if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
         raise SettingsError(f"{file}: not a mapping of settings")
     return content
+
+
+def unknown(name: str, known: Collection[str]) -> str:
+    """Return what is wrong with the name of a setting that is none."""
+    near = difflib.get_close_matches(name.lower().replace("-", "_"), known, n=1)
+    return f"there is no such setting; did you mean {near[0]}?" if near else "there is no such setting"

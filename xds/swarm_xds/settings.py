@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationIn
 
 from swarm_xds.certs.acme.options import LETS_ENCRYPT, AcmeOptions, ChallengeType
 from swarm_xds.certs.base import Identity
-from swarm_xds.given import SettingsError, gather
+from swarm_xds.given import SettingsError, gather, unknown
 from swarm_xds.labels import Via
 from swarm_xds.model import EdgeOptions, Tracing
 from swarm_xds.networks.home import RelayOptions
@@ -382,8 +382,11 @@ def load(given: Mapping[str, Any], environ: Mapping[str, str], file: Path | None
                 lines.append(each["msg"].removeprefix("Value error, "))
                 continue
             name = str(each["loc"][0])
-            reason = "there is no such setting" if each["type"] == "extra_forbidden" else each["msg"]
-            lines.append(f"{origins.get(name, name)}={values.get(name)!r}: {reason}")
+            if each["type"] == "extra_forbidden":
+                # Without its value: that of another program's file or variable may be a secret.
+                lines.append(f"{origins.get(name, name)}: {unknown(name, Settings.model_fields)}")
+            else:
+                lines.append(f"{origins.get(name, name)}={values.get(name)!r}: {each['msg']}")
         raise SettingsError("\n".join(lines)) from None
 
 
