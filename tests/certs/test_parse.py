@@ -1,7 +1,5 @@
 """What files may look like, and what is said of those that are no good."""
 
-import time
-
 import pytest
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa, x25519
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
@@ -145,14 +143,13 @@ def test_what_is_no_good_has_a_reason(content: bytes, reason: str) -> None:
     assert failure.value.__cause__ is None
 
 
+@pytest.mark.timeout(20)
 def test_blocks_that_never_end_take_no_time() -> None:
-    """Neither does a large key, whose full check takes seconds."""
-    started = time.perf_counter()
+    """Where it is in proportion to more than the size, that is minutes."""
     with pytest.raises(UnusableError, match="half written"):
         parse(b"-----BEGIN CERTIFICATE-----\n" * (MAX_SIZE // 28))
     with pytest.raises(UnusableError, match="half written"):
         parse(b"-----BEGIN CERTIFICATE-----" + b"-" * (MAX_SIZE - 27))
-    assert time.perf_counter() - started < 2
 
 
 def test_a_public_key_beside_it_is_passed_over() -> None:

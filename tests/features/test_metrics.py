@@ -37,7 +37,6 @@ async def test_a_running_system_is_counted(envoy_binary: Path) -> None:
         place.engine.update_service(shop, labels={HOSTS: "shop.example.org", PORT: "70000"})
         await until(place, client, 'swarm_xds_problems{kind="bad-value",severity="error"}', 1)
         assert (await client.get(f"{place.metrics}/readyz")).json()["reasons"] == ["last good form of shop"]
-        assert await value(place, client, "swarm_xds_reading_age_seconds") < 2
         place.engine.stop()
         async with asyncio.timeout(60):
             while await value(place, client, "swarm_xds_reading_age_seconds") < 1.5:

@@ -143,7 +143,6 @@ async def test_no_request_fails_while_a_certificate_is_rotated_50_times(
             f"\nnew certificate in the handshake after it was {what}: median {statistics.median(times):.1f} ms, "
             f"max {max(times):.1f} ms, {'incremental' if incremental else 'sotw'}, {ROTATIONS} rotations"
         )
-    assert statistics.median(read) < 100, "20 ms is the aim, on a machine that does nothing else"
 
 
 @pytest.mark.parametrize("incremental", VARIANTS)

@@ -97,7 +97,7 @@ async def test_an_envoy_keeps_its_stream_when_its_connection_is_old_and_shows_it
         )
 
     secured.publisher.publish(snapshots(world(1)))
-    member = secured.authority.member("shop", timedelta(seconds=6))
+    member = secured.authority.member("shop", timedelta(seconds=10))
     envoy = envoy_of(secured, envoy_binary, member)
     async with httpx.AsyncClient() as client, asyncio.timeout(3 * PATIENCE):
         try:

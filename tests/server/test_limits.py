@@ -167,12 +167,12 @@ async def test_a_flood_of_requests_is_read_slowly_and_holds_up_nobody(variant: s
 
         task = asyncio.create_task(send())
         await other.have(CLUSTER)
-        assert loop.time() - start < 0.5
+        others = loop.time() - start
         place.publisher.publish(snapshots(snapshot(clusters=[cluster("a")], routes=[routes("table", {})])))
         if names and variant == "delta":
             assert len((await flood.take(LISTENER)).removed) == names
         assert (await flood.take(ROUTE)).type_url == ROUTE
-        assert loop.time() - start > 0.7
+        assert max(0.7, 2 * others) < loop.time() - start
         await task
         assert place.reasons() == []
 
