@@ -111,7 +111,8 @@ def test_wrong_use_is_told(place: Place, tmp_path: Path) -> None:
 @pytest.mark.parametrize("style", ["console", "json"])
 def test_serve_writes_no_key(place: Place, style: str) -> None:
     """Not in its log at the lowest level, in no form of it, while certificates are served, bad and rotated."""
-    args = ("serve", "--source", "compose", *place.args, "--listen", "127.0.0.1:0")
+    listens = ("--listen", "127.0.0.1:0", "--metrics-listen", "", "--debug-listen", "")
+    args = ("serve", "--source", "compose", *place.args, *listens)
     process = subprocess.Popen(
         [str(Path(sys.executable).parent / "swarm-xds"), *args, "--log-level", "debug", "--log-format", style],
         stdout=subprocess.PIPE,

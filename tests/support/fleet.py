@@ -280,7 +280,8 @@ async def control_plane(engine: FakeEngine, port: int, http_port: int, *args: st
     process = await asyncio.create_subprocess_exec(
         str(Path(sys.executable).parent / "swarm-xds"), "serve", "--docker-host", engine.url,
         "--listen", f"127.0.0.1:{port}", "--http-port", str(http_port),
-        "--fleet-networks", "edge", "--manage-networks", "false", "--log-level", "error", *args,
+        "--fleet-networks", "edge", "--manage-networks", "false", "--log-level", "error",
+        "--metrics-listen", "", "--debug-listen", "", *args,
         stdin=asyncio.subprocess.DEVNULL,
     )  # fmt: skip
     try:
