@@ -12,10 +12,10 @@ import grpc
 import pytest
 from envoy.service.discovery.v3 import discovery_pb2
 
-from support.xds_client import PATIENCE, Client, Recorder, cluster, routes, snapshot, snapshots
+from support.xds_client import PATIENCE, Client, Recorder, cluster, routes, secret, snapshot, snapshots
 from swarm_xds.server import Limits, Publisher, Refusal, XdsServer
 from swarm_xds.server.gate import Allowance
-from swarm_xds.snapshot import CLUSTER, LISTENER, ROUTE, Snapshot
+from swarm_xds.snapshot import CLUSTER, LISTENER, ROUTE, SECRET, Snapshot
 
 ONE = snapshot(clusters=[cluster("a")])
 
@@ -175,6 +175,20 @@ async def test_a_flood_of_requests_is_read_slowly_and_holds_up_nobody(variant: s
         assert max(0.7, 2 * others) < loop.time() - start
         await task
         assert place.reasons() == []
+
+
+async def test_answers_to_what_was_sent_cost_no_more_than_requests(variant: str) -> None:
+    """However much is left to be sent, as where many secrets come one by one, and however many names each has."""
+    names = [f"certificate/h{number}" for number in range(200)]
+    async with (
+        limited(requests_per_second=0.1, requests_at_once=2 * len(names)) as place,
+        Client(place.port, variant=variant) as client,
+    ):
+        place.publisher.publish(snapshots(snapshot(secrets=[secret(name, "x") for name in names])))
+        await client.subscribe(SECRET, *names)
+        missing = set(names)
+        while missing:
+            missing -= set((await client.take(SECRET)).names)
 
 
 def test_the_allowance_is_a_rate_with_a_burst() -> None:

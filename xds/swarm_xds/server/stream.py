@@ -173,9 +173,13 @@ class Stream:
             self._opened = True
             self._setting.observer.opened(self._peer)
         type_url = self._checked_type(request)
+        known = self._subscriptions.get(type_url)
+        owed = known.owed if known is not None else 0
         event = self._event(type_url, request)
-        limits, owed = self._setting.limits, self._subscriptions[type_url].owed
-        self._allowance.charge(request.size / limits.names_read + owed / limits.names_answered)
+        added = max(0, self._subscriptions[type_url].owed - owed)
+        # An answer to what was sent comes no sooner than that, and by state of the world it has all names each time.
+        read = 0 if isinstance(event, (Ack, Nack)) and not added else request.size
+        self._allowance.charge(read / self._setting.limits.names_read + added / self._setting.limits.names_answered)
         if sum(each.size for each in self._subscriptions.values()) > self._setting.limits.names_per_stream:
             raise LimitError(f"more than {self._setting.limits.names_per_stream} resource names on one stream")
         if isinstance(event, Ack):
