@@ -15,6 +15,8 @@ from support.world import World, world
 pytestmark = pytest.mark.envoy
 
 SERVICES = 50
+#: Seconds until what hangs is a failure.
+PATIENCE = 20.0
 
 
 class Asked:
@@ -40,7 +42,7 @@ class Asked:
     async def _run(self) -> None:
         try:
             while True:
-                await self._ask(await Connection.open("127.0.0.1", self._place.http_port))
+                await self._ask(await Connection.open("127.0.0.1", self._place.http_port, seconds=PATIENCE))
         except (OSError, h11.ProtocolError) as error:
             self.failures.append(f"{self._host}: {error!r} as answer {self.answers.total()}")
 
@@ -49,7 +51,7 @@ class Asked:
         try:
             kept = True
             while kept:
-                async with asyncio.timeout(5):
+                async with asyncio.timeout(PATIENCE):
                     status, _ = await connection.get("/", self._host)
                 kept = connection.reusable()
                 self.answers[status] += 1

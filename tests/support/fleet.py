@@ -228,7 +228,7 @@ class Fleet:
             await asyncio.sleep(0)
 
     async def _get(self, host: str) -> int:
-        connection = await Connection.open("127.0.0.1", self.http_port)
+        connection = await Connection.open("127.0.0.1", self.http_port, seconds=20)
         try:
             status, _ = await connection.get("/", host)
         finally:

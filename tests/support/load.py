@@ -255,10 +255,12 @@ class Connection:
     heard: bool = False
 
     @classmethod
-    async def open(cls, host: str, port: int, tls: ssl.SSLContext | None = None, name: str = "") -> Self:
-        """Connect; ``name`` is the one that TLS asks for."""
+    async def open(
+        cls, host: str, port: int, tls: ssl.SSLContext | None = None, name: str = "", *, seconds: float = CONNECT
+    ) -> Self:
+        """Connect in so many seconds; ``name`` is the one that TLS asks for."""
         try:
-            async with asyncio.timeout(CONNECT):
+            async with asyncio.timeout(seconds):
                 reader, writer = await asyncio.open_connection(
                     host, port, ssl=tls, server_hostname=name if tls else None
                 )
