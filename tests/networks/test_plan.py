@@ -135,7 +135,10 @@ def test_pauses_stand_in_a_stack_and_are_no_part_of_the_relay() -> None:
     assert fewer.pause_names == relay.pause_names[:1]
     assert fewer.fingerprint == relay.fingerprint
     assert alone.pause_names == ()
-    assert max(len(name) for name in replace(relay, stack="s" * 30, pauses=64).pause_names) <= 63
+    long = [replace(relay, stack="s" * size, network_id=each, pauses=64) for size in (26, 30, 34) for each in "xyz"]
+    names = [name for each in long for name in each.pause_names]
+    assert len(set(names)) == len(names) / 3 == 3 * 64
+    assert max(map(len, names)) <= 63
 
 
 DIRECT = {"xds.network.via": "direct"}

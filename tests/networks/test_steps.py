@@ -249,6 +249,12 @@ PAUSE = "create pause"
             id="nobody needs the relay any more",
         ),
         pytest.param([(0, at([], [], STANDING[1:]))], [], [("remove config", 5.0)] * 2, id="made too late"),
+        pytest.param(
+            [(0, at([], [], STANDING)), (4, at([], [], STANDING[1:])), (5, at([], [], STANDING[1:]))],
+            [],
+            [("remove config", 9.0)] * 2,
+            id="somebody is going through them",
+        ),
     ],
 )
 def test_pauses(story: list[tuple[float, Situation]], now: list[str], later: list[tuple[str, float]]) -> None:

@@ -20,6 +20,8 @@ _DOCKER, _UCP, _PREFIX = "com.docker.", "ucp", 3
 _NOT_INTERLOCKS = "Interlock has no such label"
 #: After so many problems, and for longer names, nobody needs a "did you mean", which takes its time.
 _GUESSES, _LONGEST_GUESS = 100, 64
+#: From which likeness on a label is taken for the one that was meant.
+_SURE = 0.8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,6 +144,10 @@ def withheld(filed: Filed, routes: frozenset[str]) -> set[str]:
             if key.closes:
                 filed.closing |= found
         filed.problem(Severity.ERROR, Kind.NOT_YET_SERVED, label, reason, "take the label away", value=value)
+    out_of_place = _without_route(filed, routes)
+    filed.doubtful |= out_of_place
+    filed.spoilt |= out_of_place
+    filed.closing |= out_of_place
     for each in filed.mistaken:
         found = _close(filed, each, routes)
         if each.key.due is Due.WITHHOLD:
@@ -151,6 +157,20 @@ def withheld(filed: Filed, routes: frozenset[str]) -> set[str]:
             filed.spoilt |= found
         filed.closing |= found
     return out
+
+
+def _without_route(filed: Filed, routes: frozenset[str]) -> set[str]:
+    """Report authorities of clients beside named routes alone; return those that would be open without them."""
+    place = ("", keys.TLS_CLIENT_CA.name)
+    if place not in filed.texts or {("", keys.HOSTS.name), ("", keys.DEFAULT_BACKEND.name)} & filed.texts.keys():
+        return set()
+    found = {each for each in routes if each and (each, keys.TLS_CLIENT_CA.name) not in filed.texts}
+    if found:
+        label, value = filed.texts[place]
+        reason = "there is no unnamed route that it could speak of; the others are left out: they would be open to all"
+        cure = f"write {keys.ROUTE}<name>.{keys.TLS_CLIENT_CA.name} for each"
+        filed.problem(Severity.ERROR, Kind.CONTRADICTION, label, reason, cure, value=value)
+    return found
 
 
 def _close(filed: Filed, mistaken: _Mistaken, routes: frozenset[str]) -> set[str]:
@@ -234,7 +254,8 @@ def _unknown(filed: Filed, place: Place, label: str, value: str, key: Key[object
         meant, reason, cure = key, _NOT_INTERLOCKS, f"write {marks.XDS}{key.name}"
     else:
         guess = next(_guesses(filed, prefix, name), "")
-        meant, reason = keys.find(guess), "there is no such label"
+        meant = keys.find(guess) if _sure(name, guess) else None
+        reason = "there is no such label"
         cure = f"did you mean {prefix}{guess}?" if guess else "take it away"
     if meant is not None and meant.closes:
         filed.mistaken.append(
@@ -244,8 +265,13 @@ def _unknown(filed: Filed, place: Place, label: str, value: str, key: Key[object
         filed.problem(Severity.ERROR, Kind.UNKNOWN_KEY, label, reason, shown(cure), value=value)
 
 
+def _sure(name: str, guess: str) -> bool:
+    """Whether a guess is more than advice: ``all`` may be anything, where ``clientca`` is not."""
+    return difflib.SequenceMatcher(None, name.lower().replace("-", "_"), guess).ratio() >= _SURE
+
+
 def _guesses(filed: Filed, prefix: str, name: str) -> Iterator[str]:
-    if len(name) > _LONGEST_GUESS or len(filed.problems) >= _GUESSES:
+    if len(name) > _LONGEST_GUESS or len(filed.problems) + len(filed.mistaken) >= _GUESSES:
         return
     known = [each for each, key in keys.BY_NAME.items() if key.interlock or prefix != marks.INTERLOCK]
     yield from difflib.get_close_matches(name.lower().replace("-", "_"), known, n=1)

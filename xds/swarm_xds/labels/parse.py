@@ -34,9 +34,7 @@ def parse(service: Service) -> tuple[ServiceIntent, tuple[Problem, ...]]:
     filed = file(service)
     mesh = _mesh_routes(filed)
     names = _route_names(filed)
-    closed = (
-        withheld(filed, frozenset({*names, *(each.name for each in mesh)})) if filed.later or filed.mistaken else set()
-    )
+    closed = withheld(filed, frozenset({*names, *(each.name for each in mesh)}))
     routes = [route for name in names if (route := _route(filed, name, withheld=name in closed)) is not None]
     routes += [route for each in mesh if (route := _mesh_route(filed, each, withheld=each.name in closed)) is not None]
     _read_the_rest(filed)
@@ -162,7 +160,7 @@ def _route(filed: Filed, name: str, *, withheld: bool) -> RouteIntent | None:
         backend = _passed_through(given, backend)
     named = tuple(sorted((*hosts, ANY_HOST) if default else hosts))
     if withheld or name in filed.spoilt:
-        _close(given, fleet, named)
+        _close(given, fleet, named, tls)
         return None
     # Interlock's way to write a redirect names the old host among the hosts too.
     away = _redirected(path, redirects)
@@ -173,6 +171,7 @@ def _route(filed: Filed, name: str, *, withheld: bool) -> RouteIntent | None:
         _missing(given, keys.HOSTS, "no host to answer for", "name the hosts, or set default_backend")
     elif answered and backend is None:
         _missing(given, keys.PORT, "no port to send requests to", "name the port that the container listens on")
+        _close(given, fleet, named, tls)
         filed.doubtful.add(name)
         plain, secure, answered = (), (), False
     if not answered and not redirects:
@@ -191,9 +190,9 @@ def _route(filed: Filed, name: str, *, withheld: bool) -> RouteIntent | None:
     )
 
 
-def _close(given: _Route, fleet: str | None, hosts: Iterable[str]) -> None:
-    """Note the hosts of a route that is left out, if that is for a label that keeps people out."""
-    if given.name in given.filed.closing:
+def _close(given: _Route, fleet: str | None, hosts: Iterable[str], tls: TlsIntent | None = None) -> None:
+    """Note the hosts of a route that is left out, if it was to keep people out."""
+    if given.name in given.filed.closing or (tls is not None and tls.client_ca):
         given.filed.closed += [Closed(route=given.name, fleet=fleet or "", host=host) for host in hosts]
 
 

@@ -123,7 +123,9 @@ class Memory:
     Attributes:
         relays: Those that were there, by name.
         vanished: When a relay that is wanted was first missed, by name.
-        unneeded: When something was first found that nobody needs, by id.
+        unneeded: When something was first found that nobody needs, by id; a config also when another one of its stack
+            went last, which ``docker stack rm`` may be going through.
+        configs: The stack of each config that was there, by id.
         members: The services of each stack.
         disturbed: When a service of a stack was last missed, by stack.
         fleets: Services of proxies that were there, by id.
@@ -134,6 +136,7 @@ class Memory:
     relays: Mapping[str, Seen] = field(default_factory=dict)
     vanished: Mapping[str, float] = field(default_factory=dict)
     unneeded: Mapping[str, float] = field(default_factory=dict)
+    configs: Mapping[str, str] = field(default_factory=dict)
     members: Mapping[str, frozenset[str]] = field(default_factory=dict)
     disturbed: Mapping[str, float] = field(default_factory=dict)
     fleets: Mapping[str, Seen] = field(default_factory=dict)
@@ -160,11 +163,15 @@ def remember(before: Memory | None, situation: Situation, now: float, timings: N
     left = {stack for stack, ids in before.members.items() if ids - situation.members.get(stack, frozenset())}
     disturbed = dict(before.disturbed) | dict.fromkeys(left, now)
     relays, configs = situation.unneeded
-    unneeded = [relay.id for relay in relays] + [config.id for config in configs]
+    there = {each.id: each.stack for each in situation.observed.configs}
+    losing = {stack for each, stack in before.configs.items() if each not in there}
+    unneeded = {relay.id: before.unneeded.get(relay.id, now) for relay in relays}
+    unneeded |= {each.id: now if each.stack in losing else before.unneeded.get(each.id, now) for each in configs}
     return Memory(
         relays={relay.name: _seen_relay(before, relay, now, first=first) for relay in situation.observed.relays},
         vanished={name: at for name, at in vanished.items() if name in wanted - present},
-        unneeded={each: before.unneeded.get(each, now) for each in unneeded},
+        unneeded=unneeded,
+        configs=there,
         members=situation.members,
         disturbed={stack: at for stack, at in disturbed.items() if now - at < timings.quiet},
         fleets={

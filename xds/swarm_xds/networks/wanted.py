@@ -88,10 +88,14 @@ class RelaySpec:
         It comes first among the stack's: ``docker stack rm`` removes services in the order of their names and then, at
         once, networks. The tasks of the service that went last may still be told to end by then, and hold the network.
         """
+        name = f"{self.stack}_0-{self._own}" if self.stack else self._own
+        return name if len(name) <= _MAX_NAME and _NAME.fullmatch(name) else f"0-{self._own}"
+
+    @property
+    def _own(self) -> str:
+        """What names it without its stack."""
         digest = hashlib.sha256(f"{self.fleet} {self.mark}".encode()).hexdigest()[:10]
-        own = f"swarm-xds-{'reader' if self.reads else 'relay'}-{digest}"
-        name = f"{self.stack}_0-{own}" if self.stack else own
-        return name if len(name) <= _MAX_NAME and _NAME.fullmatch(name) else f"0-{own}"
+        return f"swarm-xds-{'reader' if self.reads else 'relay'}-{digest}"
 
     @property
     def config_name(self) -> str:
@@ -101,7 +105,8 @@ class RelaySpec:
     @property
     def pause_names(self) -> tuple[str, ...]:
         """Names of the Docker configs that only take ``docker stack rm`` a moment to remove."""
-        return tuple(f"{self.name[: _MAX_NAME - 9]}-pause-{number:02}" for number in range(1, self.pauses + 1))
+        stem = self.name if len(self.name) <= _MAX_NAME - len("-pause-00") else f"0-{self._own}"
+        return tuple(f"{stem}-pause-{number:02}" for number in range(1, self.pauses + 1))
 
     @property
     def fingerprint(self) -> str:

@@ -13,6 +13,7 @@ from swarm_xds.plan.claims import Claim, Entry, virtual_host
 from swarm_xds.plan.encrypted import challenged, challenged_in_tls, encrypted_hosts, trusting, uncertified
 from swarm_xds.plan.offer import Offer, offer
 from swarm_xds.plan.reach import Surroundings
+from swarm_xds.plan.shut import shut_in_plain, shut_in_tls
 from swarm_xds.problem import Problem
 from swarm_xds.swarm import Service, SwarmState
 
@@ -34,6 +35,8 @@ class _Gathered:
     claims: dict[Entry, dict[str, list[Claim]]] = field(
         default_factory=lambda: {entry: defaultdict(list) for entry in Entry}
     )
+    #: Hosts of routes that were to keep people out and are left out.
+    shut: set[str] = field(default_factory=set)
 
 
 def build(  # noqa: PLR0917 - in the order of the arrow
@@ -69,6 +72,8 @@ def build(  # noqa: PLR0917 - in the order of the arrow
             fleets[fleet].backends[backend.name] = backend
         for fleet, backend_name, asked in offered.authorities:
             fleets[fleet].authorities[backend_name] = (service, asked)
+        for fleet, host in offered.shut:
+            fleets[fleet].shut.add(host)
         for fleet, entry, host, claim in offered.claims:
             fleets[fleet].claims[entry][host].append(claim)
         problems += offered.problems
@@ -123,7 +128,8 @@ def _fleet(gathered: _Gathered, certificates: Certificates, before: Fleet, memo:
         if each in backends:
             backends[each], trouble = trusting(backends[each], service, asked, certificates, before)
             problems += trouble
-    hosts = [host for host, _ in plain]
+    hosts = shut_in_plain([host for host, _ in plain], gathered.shut)
+    secure = shut_in_tls(secure, passing, gathered.shut)
     fleet = Fleet(
         name=name,
         virtual_hosts=challenged(hosts, certificates.challenges) if certificates.challenges else tuple(hosts),

@@ -17,6 +17,7 @@ from swarm_xds.model import Backend, Fleet, Passthrough, SecureHost, ServerTls, 
 from swarm_xds.plan.certificates import Asking, authorities, certificate
 from swarm_xds.plan.claims import Claim
 from swarm_xds.plan.secure import Secured, passed_through, rivals, secured
+from swarm_xds.plan.shut import above
 from swarm_xds.problem import Kind, Problem, Severity
 from swarm_xds.swarm import Service
 
@@ -69,7 +70,7 @@ def challenged(hosts: Iterable[VirtualHost], challenges: Iterable[Challenge]) ->
     by_host = {each.host: each for each in hosts}
     answers: dict[str, list[Challenge]] = defaultdict(list)
     for challenge in challenges:
-        answering = (name for name in (challenge.host, *_above(challenge.host)) if name in by_host)
+        answering = (name for name in (challenge.host, *above(challenge.host)) if name in by_host)
         answers[next(answering, challenge.host)].append(challenge)
     for host, given in answers.items():
         known = by_host.get(host, VirtualHost(host=host, routes=()))
@@ -89,15 +90,9 @@ def challenged_in_tls(fleet: Fleet, challenges: Iterable[TlsChallenge]) -> Fleet
     answered = (
         each
         for each in challenges
-        if (each.host not in passed if each.host in fleet.hosts else answering.isdisjoint(_above(each.host)))
+        if (each.host not in passed if each.host in fleet.hosts else answering.isdisjoint(above(each.host)))
     )
     return replace(fleet, tls_challenges=tuple(answered))
-
-
-def _above(host: str) -> tuple[str, ...]:
-    """Return the wildcards that stand for a host too, the closest first."""
-    labels = host.split(".")
-    return (*(f"*.{'.'.join(labels[start:])}" for start in range(1, len(labels))), ANY_HOST)
 
 
 def _contenders(host: str, claims: list[Claim], certificates: Certificates) -> list[Claim]:

@@ -22,12 +22,14 @@ class Offer:
         backends: ``(fleet, backend)``.
         authorities: ``(fleet, backend, asked)``: whose authorities are still to be found.
         claims: ``(fleet, entry, host, claim)``.
+        shut: ``(fleet, host)``: what no wildcard may answer for either, unless somebody claims the host itself.
         rejected: Names of routes whose labels leave open how the tasks are reached; they are left out.
     """
 
     backends: tuple[tuple[str, Backend], ...] = ()
     authorities: tuple[tuple[str, str, BackendTlsIntent], ...] = ()
     claims: tuple[tuple[str, Entry, str, Claim], ...] = ()
+    shut: frozenset[tuple[str, str]] = frozenset()
     rejected: frozenset[str] = frozenset()
     problems: tuple[Problem, ...] = ()
 
@@ -42,7 +44,10 @@ def offer(asked: tuple[Service, ServiceIntent], default_fleet: str, around: Surr
     problems: list[Problem] = []
     # A host that one route closes to clients without a certificate is closed in plain for the others as well.
     closed = {
-        (route.fleet or default_fleet, host) for route in intent.routes if route.tls.client_ca for host in route.hosts
+        (route.fleet or default_fleet, host)
+        for route in intent.routes
+        if route.tls.client_ca
+        for host in (*route.hosts, *route.tls_hosts)
     }
     # And one that would, and is left out, closes it for the others altogether.
     shut = {(each.fleet or default_fleet, each.host) for each in intent.closed}
@@ -101,6 +106,7 @@ def offer(asked: tuple[Service, ServiceIntent], default_fleet: str, around: Surr
         backends=tuple(backends),
         authorities=tuple(authorities),
         claims=kept,
+        shut=frozenset(shut),
         rejected=frozenset(rejected),
         problems=(*problems, *told),
     )
@@ -110,24 +116,18 @@ def _without(
     shut: Collection[tuple[str, str]], claims: Sequence[tuple[str, Entry, str, Claim]]
 ) -> tuple[tuple[tuple[str, Entry, str, Claim], ...], tuple[Problem, ...]]:
     """Return the claims but those that would answer on a host for a route that is to keep people out."""
-    if not shut:
-        return tuple(claims), ()
-    out = [
-        (fleet, entry, host, claim)
-        for fleet, entry, host, claim in claims
-        if (fleet, host) in shut and claim.redirect is None and not claim.tls.client_ca
-    ]
-    told = {
-        (host, claim.route): conflict(
-            claim,
-            Severity.ERROR,
+    kept: list[tuple[str, Entry, str, Claim]] = []
+    told: dict[tuple[str, str], Problem] = {}
+    for fleet, entry, host, claim in claims:
+        if (fleet, host) not in shut or claim.redirect is not None or claim.tls.client_ca:
+            kept.append((fleet, entry, host, claim))
+            continue
+        reason = (
             f"another route of this service on {host} keeps people out and is left out: this one, for {claim.path}, is "
-            "left out too, since it would answer there for all",
-            "mend what the other problem names",
+            "left out too, since it would answer there for all"
         )
-        for _, _, host, claim in out
-    }
-    return tuple(each for each in claims if each not in out), tuple(told.values())
+        told[host, claim.route] = conflict(claim, Severity.ERROR, reason, "mend what the other problem names")
+    return tuple(kept), tuple(told.values())
 
 
 def _never_plain(tls: TlsIntent) -> bool:
@@ -137,8 +137,11 @@ def _never_plain(tls: TlsIntent) -> bool:
 
 def _redirects(service: Service, route: RouteIntent) -> Iterator[tuple[Entry, str, Claim]]:
     for redirect in route.redirects:
-        # One that is asked for over HTTPS asks for TLS.
         tls = TlsIntent() if route.tls.passthrough else route.tls
+        if redirect.host not in {*route.hosts, *route.tls_hosts}:
+            # Nothing of the service is there that clients would need a certificate for.
+            tls = replace(tls, client_ca="", client_ca_label="")
+        # One that is asked for over HTTPS asks for TLS.
         if redirect.scheme == "https" and not tls.label:
             tls = replace(tls, label=route.redirects_label)
         claim = Claim(
