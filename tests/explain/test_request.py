@@ -167,3 +167,18 @@ def test_an_escaped_slash_is_asked_for_again() -> None:
     for host in ("web.example.org", "nobody.example.org"):
         found = ask(replace(QUESTION, host=host, path="/a%2Fb%5c../c", query="d"), service("web"))
         assert (found.outcome, found.answer) == (Outcome.REDIRECTED, "307 to /a/c?d")
+
+
+@pytest.mark.parametrize(
+    ("path", "answer"),
+    [
+        ("/api/group%2Fproject", "GET goes to web, by 1 endpoint, as /group%2Fproject"),
+        ("/api/x%2f..%5C", "GET goes to web, by 1 endpoint, as /x%2f..%5C"),
+        ("/x/..//%61pi/a%2F../b", "GET goes to web, by 1 endpoint, as /a%2F../b"),
+        ("/api%2Fx", "404: nobody claims web.example.org/api%2Fx"),
+    ],
+)
+def test_an_escaped_slash_is_kept_where_edges_keep_it(path: str, answer: str) -> None:
+    """It ends no segment, neither for dots nor for routes; the rest is normalized."""
+    web = service("web", context_root="/api", context_root_rewrite="true")
+    assert ask(replace(QUESTION, path=path), web, edge=EdgeOptions(keep_escaped_slashes=True)).answer == answer

@@ -50,8 +50,9 @@ def explain(question: Question, facts: Facts) -> Explanation:
     if refused is not None:
         return _refused(refused[0], before, refused[1])
     if not passed:
-        taken_for = normalized(question.path)
-        if has_escaped_slash(question.path):
+        kept = facts.edge.keep_escaped_slashes
+        taken_for = normalized(question.path, keep_escaped_slashes=kept)
+        if not kept and has_escaped_slash(question.path):
             return _unescaped(replace(question, path=taken_for), before)
         if taken_for != question.path:
             before = [*before, ok(Subject.REQUEST, f"edges take {question.path} for {taken_for}")]
