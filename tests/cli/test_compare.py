@@ -3,6 +3,7 @@
 import contextlib
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
 
@@ -315,6 +316,30 @@ def test_an_envoy_of_another_control_plane_is_compared_too(monkeypatch: pytest.M
     debug.Diff.assert_not_called()
     differences(Asked(), Dump(node="envoy-1", fleet=""), node="", fleet="")
     debug.Diff.assert_called_once()
+
+
+def test_an_envoy_that_went_is_compared_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its differences are not known, as it has no stream."""
+    debug = Mock(spec_set=("GetSnapshot", "ListNodes", "Diff"))
+    debug.GetSnapshot.return_value = intended()
+    debug.ListNodes.return_value = pb.ListNodesResponse(nodes=[pb.Node(node="envoy-1", standing=pb.STANDING_GONE)])
+    monkeypatch.setattr("swarm_xds.cli.ask.dumped.connect", lambda _: contextlib.nullcontext(debug))
+    found = differences(Asked(), read(Dumped(intended()).document), node="", fleet="")
+    assert (found.node, found.findings) == ("envoy-1", ())
+    debug.Diff.assert_not_called()
+
+
+@pytest.mark.parametrize("style", Style)
+def test_a_full_disk_is_said_in_one_line(
+    style: Style, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Not a stack trace."""
+    with contextlib.suppress(OSError), Path("/dev/full").open("w", encoding="utf-8") as full:
+        monkeypatch.setattr("sys.stdout", full)
+        with pytest.raises(typer.Exit) as caught:
+            show(Differences(fleet="default", node="envoy-1", findings=()), style)
+    assert caught.value.exit_code == 1
+    assert capsys.readouterr().err == "swarm-xds: cannot write: No space left on device\n"
 
 
 def test_documents_have_everything(capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import grpc
 import pytest
+import typer
 
 from support.command import command
 from support.ports import free_port
 from swarm_xds.cli.ask import contexts
-from swarm_xds.cli.ask.client import SERVER_NAME
+from swarm_xds.cli.ask.client import SERVER_NAME, Asked, connect
 from swarm_xds.cli.ask.contexts import Contexts, ContextsError, Target, find
 from swarm_xds.cli.ask.handshake import why_not
 from swarm_xds.pki import issue
@@ -75,6 +76,24 @@ def test_a_misspelt_variable_is_told() -> None:
     """Else another control plane than the one that is meant is asked."""
     with pytest.raises(ContextsError, match="there is no variable SWARM_XDS_ASK_ADRESS; there are SWARM_XDS_ASK_ADDR"):
         find(KNOWN, "", Target(), {"SWARM_XDS_ASK_ADRESS": "a:1"})
+
+
+class Answered(grpc.RpcError):
+    """An error that a control plane has answered with."""
+
+    def __init__(self, code: grpc.StatusCode) -> None:
+        self.code = lambda: code
+        self.details = lambda: "its own words"
+
+
+@pytest.mark.parametrize(("code", "status"), [(grpc.StatusCode.NOT_FOUND, 2), (grpc.StatusCode.FAILED_PRECONDITION, 1)])
+def test_what_is_not_as_asked_is_told_in_its_own_words(
+    code: grpc.StatusCode, status: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A proxy that was never there is wrong use, and one that has gone is a finding."""
+    with pytest.raises(typer.Exit) as caught, connect(Asked(target=STAGING)):
+        raise Answered(code)
+    assert (caught.value.exit_code, capsys.readouterr().err) == (status, "swarm-xds: its own words\n")
 
 
 def test_an_empty_list_of_contexts_says_who_is_asked(

@@ -31,3 +31,8 @@ def test_every_message_and_method_says_what_it_is() -> None:
         plumbing = line.startswith("message ") and line.split()[1].endswith(("Request", "Response"))
         if declares and not plumbing:
             assert before.strip().startswith("//"), line
+
+
+def test_no_line_is_longer_than_those_of_the_code() -> None:
+    """No linter looks at the definition."""
+    assert [line for line in DEFINITION.read_text(encoding="utf-8").splitlines() if len(line) > 120] == []

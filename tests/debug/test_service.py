@@ -70,10 +70,13 @@ async def test_before_the_first_reading_nothing_is_claimed(asked: Asked) -> None
         (asked.debug.ListCertificates, pb.ListCertificatesRequest()),
         (asked.debug.Explain, pb.ExplainRequest(url="http://a")),
         (asked.debug.Diff, pb.DiffRequest()),
+        (asked.debug.ListNodes, pb.ListNodesRequest(fleet="default")),
     ):
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await method(request)
-        assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+        assert (caught.value.code(), caught.value.details()) == (grpc.StatusCode.UNAVAILABLE, "nothing was read yet")
+    asked.story.join(fleet="spare")
+    assert len((await asked.debug.ListNodes(pb.ListNodesRequest(fleet="spare"))).nodes) == 1
 
 
 async def test_certificates(asked: Asked) -> None:
@@ -196,6 +199,27 @@ async def test_what_nobody_has_heard_of(asked: Asked) -> None:
         assert told in (caught.value.details() or ""), request
     asked.story.join(2, "edge-2", "spare").take_all()
     assert len((await asked.debug.ListNodes(pb.ListNodesRequest(fleet="spare"))).nodes) == 1
+    with pytest.raises(
+        grpc.aio.AioRpcError, match="no proxy edge-1 was here in fleet spare; did you mean edge-2"
+    ) as caught:
+        await asked.debug.Diff(pb.DiffRequest(node="edge-1", fleet="spare"))
+    assert caught.value.code() is grpc.StatusCode.NOT_FOUND
+
+
+async def test_what_a_proxy_has_that_went_is_not_known(asked: Asked) -> None:
+    """An empty answer would say that it has everything; one of the same name is there for it."""
+    asked.story.publish(service("web"))
+    other = asked.story.join(1, fleet="spare")
+    other.take_all()
+    asked.story.join(2).leave()
+    for fleet in ("", "spare"):
+        assert not (await asked.debug.Diff(pb.DiffRequest(node="edge-1", fleet=fleet))).differences
+    other.leave()
+    for fleet in ("", "default", "spare"):
+        with pytest.raises(grpc.aio.AioRpcError, match="proxy edge-1 has gone") as caught:
+            await asked.debug.Diff(pb.DiffRequest(node="edge-1", fleet=fleet))
+        assert caught.value.code() is grpc.StatusCode.FAILED_PRECONDITION
+    assert not (await asked.debug.Diff(pb.DiffRequest())).differences
 
 
 async def test_explain_and_a_url_that_is_none(asked: Asked) -> None:

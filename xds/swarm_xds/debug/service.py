@@ -31,6 +31,7 @@ from swarm_xds.observe import (
     Record,
     Refused,
     Situation,
+    Standing,
 )
 from swarm_xds.observe.inventory import inventory
 from swarm_xds.pipeline import Pipeline
@@ -141,10 +142,7 @@ class Debug(debug_pb2_grpc.DebugServicer):
         """What proxies do not have."""
         await self._situation(context)
         await self._check_fleet(request.fleet, context)
-        nodes = {each.node for each in self._record.members}
-        if request.node not in nodes | {""}:
-            told = f"no proxy {request.node} was here{_guess(request.node, nodes)}"
-            await context.abort(grpc.StatusCode.NOT_FOUND, told)
+        await self._check_node(request, context)
         return pb.DiffResponse(
             differences=[
                 pb.Difference(
@@ -242,12 +240,27 @@ class Debug(debug_pb2_grpc.DebugServicer):
 
     async def _check_fleet(self, fleet: str, context: Context) -> None:
         """End the call if nobody is of a fleet: an empty answer would say that all is well with it."""
-        situation = self._record.situation
         known = {each.fleet for each in self._record.members}
-        known |= {each.name for each in situation.build.model.fleets} if situation is not None else set()
-        if fleet and fleet not in known:
-            told = f"neither a service nor a proxy is of fleet {fleet}; there are {', '.join(sorted(known)) or 'none'}"
+        if fleet in known | {""}:
+            return
+        # Whether a service names it is not known before the first reading.
+        known |= {each.name for each in (await self._situation(context)).build.model.fleets}
+        if fleet not in known:
+            told = f"neither a service nor a proxy is of fleet {fleet}; there are {', '.join(sorted(known))}"
             await context.abort(grpc.StatusCode.NOT_FOUND, told)
+
+    async def _check_node(self, request: pb.DiffRequest, context: Context) -> None:
+        """End the call if no proxy of the fleet has the name, or each has gone: no difference would say all is well."""
+        name, fleet = request.node, request.fleet
+        members = [each for each in self._record.members if fleet in {"", each.fleet}]
+        named = [each for each in members if each.node == name]
+        if name and not named:
+            told = f"no proxy {name} was here{f' in fleet {fleet}' if fleet else ''}"
+            told += _guess(name, {each.node for each in members})
+            await context.abort(grpc.StatusCode.NOT_FOUND, told)
+        if name and all(each.standing is Standing.GONE for each in named):
+            told = f"proxy {name} has gone, so what it has is not known; nodes says since when"
+            await context.abort(grpc.StatusCode.FAILED_PRECONDITION, told)
 
 
 def _guess(name: str, names: Iterable[str]) -> str:

@@ -125,6 +125,8 @@ def _give_up(target: Target, error: grpc.RpcError) -> NoReturn:
         _unreachable(target, f"{details}: make one with swarm-xds pki init --operator NAME")
     if code in {grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND}:
         wrong_use(details)
+    if code is grpc.StatusCode.FAILED_PRECONDITION:
+        failed(details)
     failed(f"control plane {target.address}: {code.name}: {details}")
 
 

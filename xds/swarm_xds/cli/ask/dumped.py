@@ -19,7 +19,7 @@ from swarm_xds.cli.ask.client import SECONDS, UNREACHABLE, Asked, connect
 from swarm_xds.cli.ask.compare import Finding, compare
 from swarm_xds.cli.ask.envoy import Dump, DumpError, read
 from swarm_xds.cli.ask.show import Style, print_table
-from swarm_xds.cli.output import wrong_use
+from swarm_xds.cli.output import writing, wrong_use
 from swarm_xds.debug.v1 import debug_pb2 as pb
 
 _PATH = "/config_dump?include_eds"
@@ -74,20 +74,21 @@ def differences(asked: Asked, dump: Dump, *, node: str, fleet: str) -> Differenc
         nodes = debug.ListNodes(pb.ListNodesRequest(fleet=snapshot.fleet), timeout=SECONDS).nodes
         member = next((each for each in nodes if each.node == dump.node), None)
         request = pb.DiffRequest(fleet=snapshot.fleet, node=dump.node)
-        # One that asks another control plane is not known to this one.
-        answered = debug.Diff(request, timeout=SECONDS).differences if member is not None else ()
+        # One that asks another control plane is not known to this one, and what one has that went is not.
+        here = member is not None and member.standing != pb.STANDING_GONE
+        answered = debug.Diff(request, timeout=SECONDS).differences if here else ()
     findings = compare(snapshot, member, answered, dump)
     return Differences(fleet=snapshot.fleet, node=dump.node, findings=tuple(findings))
 
 
 def show(found: Differences, style: Style) -> None:
     """Print the findings: a table, or the whole of them for programs."""
-    if style is Style.TABLE:
-        print_table(tables.compared(found.findings, time.time()))
-        return
     document: Mapping[str, Any] = asdict(found)
-    if style is Style.JSON:
-        typer.echo(json.dumps(document, indent=2, ensure_ascii=False))
-    else:
-        plain = json.loads(json.dumps(document))
-        typer.echo(yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, width=120), nl=False)
+    with writing():
+        if style is Style.TABLE:
+            print_table(tables.compared(found.findings, time.time()))
+        elif style is Style.JSON:
+            typer.echo(json.dumps(document, indent=2, ensure_ascii=False))
+        else:
+            plain = json.loads(json.dumps(document))
+            typer.echo(yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, width=120), nl=False)

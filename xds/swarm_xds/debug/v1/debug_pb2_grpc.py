@@ -27,7 +27,7 @@ if _version_not_supported:
 
 class DebugStub:
     """Debug answers what a running control plane knows. It changes nothing. Secrets are redacted in every answer.
-    A method fails with UNAVAILABLE until the swarm, or the stack files, were read for the first time.
+    A method that goes by the swarm, or the stack files, fails with UNAVAILABLE until they were read for the first time.
     """
 
     def __init__(self, channel):
@@ -95,12 +95,12 @@ class DebugStub:
 
 class DebugServicer:
     """Debug answers what a running control plane knows. It changes nothing. Secrets are redacted in every answer.
-    A method fails with UNAVAILABLE until the swarm, or the stack files, were read for the first time.
+    A method that goes by the swarm, or the stack files, fails with UNAVAILABLE until they were read for the first time.
     """
 
     def ListRoutes(self, request, context):
         """All routes that are served, sorted by fleet and host, the longest path first. NOT_FOUND if the fleet is named and
-        neither a service nor a proxy is of it, as in all methods that take one.
+        neither a service nor a proxy is of it, as in ListNodes and Diff.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -142,14 +142,16 @@ class DebugServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetSnapshot(self, request, context):
-        """All resources of a fleet. INVALID_ARGUMENT if the type is none that is served.
+        """All resources of a fleet. NOT_FOUND if no service names the fleet, INVALID_ARGUMENT if the type is none that is
+        served.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Diff(self, request, context):
-        """Where a proxy's resources differ from what it is to have. NOT_FOUND if the proxy is named and never was there.
+        """Where a proxy's resources differ from what it is to have. If the proxy is named: NOT_FOUND if it never was in
+        the fleet, FAILED_PRECONDITION if it has gone, as what it has is not known then.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -164,7 +166,8 @@ class DebugServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Plan(self, request, context):
-        """What would come, change and go if these services were deployed. Nothing is done. INVALID_ARGUMENT if one has no name.
+        """What would come, change and go if these services were deployed. Nothing is done. INVALID_ARGUMENT if one has no
+        name.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -246,7 +249,7 @@ def add_DebugServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class Debug:
     """Debug answers what a running control plane knows. It changes nothing. Secrets are redacted in every answer.
-    A method fails with UNAVAILABLE until the swarm, or the stack files, were read for the first time.
+    A method that goes by the swarm, or the stack files, fails with UNAVAILABLE until they were read for the first time.
     """
 
     @staticmethod
