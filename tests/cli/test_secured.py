@@ -76,6 +76,8 @@ def test_a_misspelt_variable_is_told() -> None:
     """Else another control plane than the one that is meant is asked."""
     with pytest.raises(ContextsError, match="there is no variable SWARM_XDS_ASK_ADRESS; there are SWARM_XDS_ASK_ADDR"):
         find(KNOWN, "", Target(), {"SWARM_XDS_ASK_ADRESS": "a:1"})
+    for name, given in (("staging", Target()), ("", STAGING)):
+        assert find(KNOWN, name, given, {"SWARM_XDS_ASK_ADRESS": "a:1"}) == STAGING, "the command line says who"
 
 
 class Answered(grpc.RpcError):

@@ -137,7 +137,8 @@ def find(contexts: Contexts, name: str, given: Target, environ: Mapping[str, str
 
     What is given goes first: the address, or the named context. Then come the environment's address, its context, the
     current context, and the debug API of this machine. Files of TLS that are given go before those of the context, and
-    those of the environment count wherever no context is named on the command line.
+    those of the environment count wherever no context is named on the command line. A misspelt variable is an error
+    where the environment may decide who is asked.
 
     Raises:
         ContextsError: There is no such context, or what comes out names no control plane.
@@ -148,7 +149,7 @@ def find(contexts: Contexts, name: str, given: Target, environ: Mapping[str, str
         return checked(given.over(_named(contexts, name)))
     known = {f"{CLIENT_PREFIX}{each.name.upper()}" for each in fields(Target)} | {f"{CLIENT_PREFIX}CONTEXT"}
     unknown = next((each for each in sorted(environ) if each.startswith(CLIENT_PREFIX) and each not in known), None)
-    if unknown is not None:
+    if unknown is not None and not given.address:
         raise ContextsError(f"there is no variable {unknown}; there are {', '.join(sorted(known))}")
     around = Target(**{each.name: environ.get(f"{CLIENT_PREFIX}{each.name.upper()}", "") for each in fields(Target)})
     wanted = given.over(around)
