@@ -4,8 +4,10 @@ import asyncio
 import errno
 import hashlib
 import json
+import math
 import os
 import stat
+from base64 import b64encode
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
@@ -44,9 +46,20 @@ def these(*names: str) -> Snapshots:
     return Snapshots(fleets={"default": Snapshot({CLUSTER: clusters})}, empty=Snapshot(), default="default")
 
 
+def secret_named(name: str) -> bytes:
+    """Return a secret, which alone of all types is looked into."""
+    return secret_pb2.Secret(name=name).SerializeToString(deterministic=True)
+
+
 SNAPSHOT = st.builds(
     lambda types: Snapshot(
-        {url: Resources(Resource.of(name, *each) for name, each in items.items()) for url, items in types.items()}
+        {
+            url: Resources(
+                Resource.of(name, secret_named(name) if url == SECRET else value, ttl)
+                for name, (value, ttl) in items.items()
+            )
+            for url, items in types.items()
+        }
     ),
     st.dictionaries(
         st.sampled_from(ADS_ORDER),
@@ -91,6 +104,12 @@ def test_another_schema_is_not_read() -> None:
         parse(content.replace(f'"schema": {SCHEMA}'.encode(), b'"schema": 77'))
 
 
+def _body(type_url: str, resource: object) -> bytes:
+    """Return the content, without its head, of a file with one resource."""
+    fleets = {"default": {type_url: {"a": resource}}}
+    return json.dumps({"default": "", "empty": {}, "fleets": fleets, "written": NOW.isoformat()}).encode()
+
+
 @pytest.mark.parametrize(
     "body",
     [
@@ -98,6 +117,8 @@ def test_another_schema_is_not_read() -> None:
         pytest.param(
             b'{"default": "", "empty": {}, "fleets": {}, "written": "2026-01-02T03:04:05"}', id="a time of no zone"
         ),
+        pytest.param(_body(SECRET, b64encode(b"no secret").decode()), id="a secret that is none"),
+        pytest.param(_body(CLUSTER, ["", math.inf]), id="a lifetime without an end"),
     ],
 )
 def test_what_no_version_wrote_is_damaged_whatever_its_checksum(body: bytes) -> None:

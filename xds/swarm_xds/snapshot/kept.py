@@ -14,6 +14,7 @@ from enum import StrEnum
 from typing import Any
 
 from envoy.extensions.transport_sockets.tls.v3 import secret_pb2
+from google.protobuf.message import DecodeError
 
 from swarm_xds.snapshot.resources import SECRET, Resource, Resources, Snapshot, Snapshots
 
@@ -47,8 +48,7 @@ class Kept:
     @property
     def has_keys(self) -> bool:
         """Whether private keys are in it, and not only whom to trust."""
-        secrets = (each for fleet in self.snapshots.fleets.values() for each in fleet.of(SECRET).values())
-        return any(not secret_pb2.Secret.FromString(each.value).HasField("validation_context") for each in secrets)
+        return any(not secret.HasField("validation_context") for secret in _secrets(self.snapshots))
 
 
 def dump(kept: Kept) -> bytes:
@@ -93,11 +93,22 @@ def parse(content: bytes) -> Kept:
             ),
             written=written,
         )
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        _secrets(kept.snapshots)
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError, DecodeError) as error:
         raise DamagedError(f"not what this schema has: {error}") from error
     if written.tzinfo is None:
         raise DamagedError("not what this schema has: a time without a zone")
     return kept
+
+
+def _secrets(snapshots: Snapshots) -> list[secret_pb2.Secret]:
+    """Return the secrets of all fleets.
+
+    Raises:
+        DecodeError: One of them is none.
+    """
+    resources = (each for fleet in snapshots.fleets.values() for each in fleet.of(SECRET).values())
+    return [secret_pb2.Secret.FromString(each.value) for each in resources]
 
 
 def _plain(snapshot: Snapshot) -> dict[str, dict[str, Any]]:
