@@ -241,6 +241,30 @@ def test_a_certificate_is_renewed_with_its_chain(order: tuple[str, ...]) -> None
     assert (served[-1], reasons(held)) == (after["fullchain.pem"], [])
 
 
+MIDDLE = CA.issue(subject="Middle", ca=True, days=(-30, 120))
+PART, RENEWED = MIDDLE.issue(HOST, days=(-9, 60)), MIDDLE.issue(HOST, days=(-1, 90))
+
+
+@pytest.mark.parametrize(
+    ("content", "host", "expected"),
+    [
+        pytest.param(RENEWED.pair, HOST, PART, id="alone"),
+        pytest.param(RENEWED.pair + MIDDLE.cert, HOST, RENEWED, id="with its chain"),
+        pytest.param(OTHER.pair, "b.example.org", OTHER, id="of another host"),
+        pytest.param(OTHER.pair, HOST, PART, id="of another host, for the first one"),
+    ],
+)
+def test_what_takes_the_place_of_a_part(content: bytes, host: str, expected: Issued) -> None:
+    """It waits for the file that it was a part of only where clients would miss the intermediates else."""
+    whole = {"full.pem": PART.cert + MIDDLE.cert}
+    held = steps(whole | {"site.pem": PART.pair}, whole | {"site.pem": content})
+    found = choose.for_host(held.certificates, host)
+    assert found is not None
+    assert found.chain.pem.startswith(expected.cert)
+    waits = 'its new certificate with the chain, as in "full.pem", is not there yet'
+    assert reasons(held) == ([f"warning site.pem: {waits}"] if content == RENEWED.pair else [])
+
+
 def test_a_key_for_two_certificates_changes_for_one() -> None:
     """The other one is still served with what was its key."""
     second = CA.issue("b.example.org", key=OLD.private_key)
@@ -261,7 +285,14 @@ def test_a_key_for_two_certificates_changes_for_one() -> None:
         pytest.param({"default": OLD.pair}, "default", id="no ending"),
         pytest.param({"default.pem": OLD.pair, "default.pem.v2": NEW.pair}, "default.pem.v2", id="the newest"),
         pytest.param({"default.cert.v2": OLD.pair}, "default.cert.v2", id="a version"),
+        pytest.param({"default.fullchain.pem": OLD.pair}, "default.fullchain.pem", id="a full chain"),
+        pytest.param({"default.bundle.crt": OLD.cert, "k": OLD.key}, "default.bundle.crt", id="a bundle"),
+        pytest.param({"default.pem.ecdsa": OLD.pair}, "default.pem.ecdsa", id="a kind of key"),
+        pytest.param({"default.tls.key": OLD.pair}, "default.tls.key", id="a key with its certificate"),
+        pytest.param({"default.v2.PEM": OLD.pair}, "default.v2.PEM", id="a version, and capitals"),
+        pytest.param({"default.v2/tls.pem": OLD.pair}, "default.v2/tls.pem", id="a version of a folder"),
         pytest.param({"defaults.pem": OLD.pair}, None, id="another name"),
+        pytest.param({"default.example": OLD.pair}, None, id="a host's name of two labels"),
         pytest.param({"default.example.org.pem": OLD.pair}, None, id="a host's name"),
         pytest.param({"default.example.org/fullchain.pem": OLD.pair}, None, id="a host's folder"),
         pytest.param({"default.pem": EXPIRED.pair}, None, id="expired"),

@@ -15,8 +15,11 @@ from swarm_xds.certs.stock import Origin, Stock
 from swarm_xds.certs.values import Certificate, Certificates, Material, PrivateKey, version_of
 from swarm_xds.problem import Kind, Problem, Severity, ordered
 
-#: Not ``default.example.org.pem`` or ``default.example.org/fullchain.pem``, which are a host's.
-_DEFAULT = re.compile(r"default(?:\.(?:pem|crt|cer|cert)|/.+)?")
+#: With what tools write after a name, none of which is a top-level domain: ``default.example.org.pem`` is a host's.
+_DEFAULT = re.compile(
+    r"default(?i:\.(?:pem|crt|cer|cert|key|fullchain|chain|bundle|combined|tls|rsa|ecdsa|v?[0-9]+))*(?:/.+)?"
+)
+_BEGIN = b"-----BEGIN CERTIFICATE-----"
 _KEEPS = "until then its last good content is served"
 
 
@@ -150,9 +153,12 @@ def _half(old: Material, new: Material, live: _Live, *, paired: bool, used: Coll
 def _short(old: Material, new: Material, before: Mapping[str, Material], files: Collection[str], live: _Live) -> str:
     """Return what is missing to a file that was a part of another one; empty if nothing.
 
-    Certbot's cert.pem is renewed before fullchain.pem; served meanwhile, clients would miss the intermediates.
+    Certbot's cert.pem is renewed before fullchain.pem; served meanwhile, clients would miss the intermediates. What
+    brings its own, or is for other hosts, is no such part.
     """
     if old.chain is None or new.chain is None or new.chain == old.chain:
+        return ""
+    if new.chain.pem.count(_BEGIN) > 1 or set(new.chain.names).isdisjoint(old.chain.names):
         return ""
     whole = [
         name
