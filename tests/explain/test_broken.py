@@ -173,6 +173,12 @@ BROKEN = [
         severity=Severity.ERROR, kind=Kind.MISPLACED_LABEL, service="shop_b", label="com.docker.lb.hosts",
         value="shop.example.org", reason="it stands on the container", cure="move it under deploy: labels:"),)),
      Subject.LABEL, 'shop_b: label com.docker.lb.hosts="shop.example.org": it stands on the container', "move it"),
+    *((f"a host that is kept from a wildcard, {scheme}", Setup(
+        (service(labels={**labels(hosts="*.example.org"), "xds.route.admin.hosts": "app.example.org",
+                         "xds.route.admin.port": "8080", "xds.route.admin.tls.client_ca": "?"}),),
+        {"scheme": scheme}, certificates={"all.pem": authority().issue("*.example.org").pair}), Subject.LABEL,
+       'shop_web: label xds.route.admin.tls.client_ca="?": not the name of a Docker secret or of a file', "use letters")
+      for scheme in ("http", "https")),
     ("no host at all", Setup(), Subject.HOST, "no service of fleet default claims app.example.org", "no host at all"),
     ("a typo in the question", Setup((WEB,), {"host": "ap.example.org"}), Subject.HOST,
      "claims ap.example.org", "did you mean app.example.org?"),

@@ -57,7 +57,8 @@ def explain(question: Question, facts: Facts) -> Explanation:
         if taken_for != question.path:
             before = [*before, ok(Subject.REQUEST, f"edges take {question.path} for {taken_for}")]
             question = replace(question, path=taken_for)
-    if host is None:
+    if host is None or not host.routes:
+        # One without routes is kept from a wildcard, or answers an authority's challenge: nobody claims it.
         return _unknown(question, facts, [*before, *missing_host(question, facts)])
     return _on_host(question, facts, _Place(fleet, host, passed), before)
 
@@ -134,10 +135,10 @@ def _unescaped(question: Question, before: list[Step]) -> Explanation:
 def _without_certificate(question: Question, facts: Facts, fleet: Fleet, before: list[Step]) -> Explanation:
     """Return why a host is not served over TLS: nobody has a certificate for it, or nobody claims it at all."""
     claimed = find_host(question.host, (host for _, host in fleet.served))
-    if claimed is None:
+    if claimed is None or not claimed.routes:
         found = _unknown(question, facts, [*before, *missing_host(question, facts)])
         refused = f"the TLS handshake is refused: nobody claims {question.host}"
-        return found if fleet.default is not None else replace(found, answer=refused)
+        return found if claimed is None and fleet.default is not None else replace(found, answer=refused)
     services = sorted({service for route in claimed.routes for service in route.services})
     problems = [
         problem

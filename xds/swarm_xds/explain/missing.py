@@ -87,6 +87,8 @@ def _over_tls_alone(question: Question, facts: Facts) -> Iterator[Step]:
     for scheme, host in (each for fleet in fleets for each in fleet.served):
         if host.host == question.host and scheme != "http" and question.scheme == "http":
             services = sorted({service for route in host.routes for service in route.services})
+            if not services:
+                continue
             yield note(
                 Subject.HOST,
                 f"{', '.join(services)} has {question.host} over TLS alone",
