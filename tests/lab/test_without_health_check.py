@@ -22,7 +22,10 @@ async def test_a_forced_restart_start_first(fleet: Lab, edges: Edges) -> None:
     before = settled(fleet, SERVICE, 2)
     edges.await_tasks(HOST, before, timeout=60)
     async with Load([edge_url(fleet, node) for node in fleet.nodes], HOST, rate=50) as load:
-        fleet.docker(1, "service", "update", "--detach", "--no-resolve-image", "--force", SERVICE)
+        # A task that nobody checks is taken for one that serves as soon as it has a process: the pause is what the
+        # service's owner gives each of them to begin to listen, before the next one is replaced.
+        pause = ("--update-delay", "5s")
+        fleet.docker(1, "service", "update", "--detach", "--no-resolve-image", "--force", *pause, SERVICE)
         wait_for("all tasks replaced", lambda: not set(before) & set(running(fleet, SERVICE)), timeout=60)
         edges.await_tasks(HOST, settled(fleet, SERVICE, 2), timeout=60)
     print(load.summary())  # noqa: T201
