@@ -70,7 +70,7 @@ class Filed:
     spoilt: set[str] = field(default_factory=set)
     closing: set[str] = field(default_factory=set)
     closed: list[Closed] = field(default_factory=list)
-    mistaken: "list[_Mistaken]" = field(default_factory=list)
+    mistaken: list[_Mistaken] = field(default_factory=list)
 
     def problem(
         self, severity: Severity, kind: Kind, label: str, reason: str, cure: str = "", *, value: str = ""

@@ -128,11 +128,12 @@ def _fleet(gathered: _Gathered, certificates: Certificates, before: Fleet, memo:
         if each in backends:
             backends[each], trouble = trusting(backends[each], service, asked, certificates, before)
             problems += trouble
-    hosts = shut_in_plain([host for host, _ in plain], gathered.shut)
-    secure = shut_in_tls(secure, passing, gathered.shut)
+    hosts = tuple(host for host, _ in plain)
+    if gathered.shut:
+        hosts, secure = shut_in_plain(hosts, gathered.shut), shut_in_tls(secure, passing, gathered.shut)
     fleet = Fleet(
         name=name,
-        virtual_hosts=challenged(hosts, certificates.challenges) if certificates.challenges else tuple(hosts),
+        virtual_hosts=challenged(hosts, certificates.challenges) if certificates.challenges else hosts,
         backends=tuple(backends.values()),
         secure_hosts=secure,
         passthroughs=passing,

@@ -1,7 +1,7 @@
 """Hosts without content, where a wildcard would answer for a route that was to keep people out and is left out.
 
 In: what a fleet answers for, and such hosts. Out: the same, with those that a wildcard stands for (docs/adr/062). It
-must not know labels or services.
+must not know whose they are, or what has left the route out.
 """
 
 from collections.abc import Collection, Iterable
@@ -39,4 +39,5 @@ def shut_in_tls(
 
 def _covered(shut: Collection[str], there: Collection[str]) -> list[str]:
     """Return the hosts that nobody claims and a wildcard stands for."""
-    return [host for host in shut if host not in there and not set(there).isdisjoint(above(host))]
+    known = frozenset(there)
+    return [host for host in shut if host not in known and not known.isdisjoint(above(host))]
