@@ -1,6 +1,7 @@
 """The swarm that all lab tests share: three managers, the project's own stack on them."""
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,10 +9,12 @@ import pytest
 
 from support.images import import_all
 from support.lab import Lab, available
-from support.lab_swarm import FLEET, Edges, await_fleet, report, running
+from support.lab_swarm import FLEET, Edges, await_fleet, clear, report, running
 from support.manager import Manager, blocks
 
 LAB = pytest.StashKey[Lab]()
+#: Where the whole state of the lab is written when a test fails, and how much of it stands in the test's own report.
+REPORTS, LINES, WIDTH = Path(__file__).parents[2] / ".cache" / "lab", 30, 160
 
 
 @pytest.fixture(scope="session")
@@ -45,13 +48,26 @@ def fleet(lab: Lab, manager: Manager) -> Lab:
     return lab
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _cleared(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Take away what a module's tests have left, as those that fail do: it would meet the next one's requests."""
+    yield
+    if LAB in request.config.stash:
+        clear(request.config.stash[LAB])
+
+
 @pytest.fixture
-def edges(fleet: Lab) -> Iterator[Edges]:
-    """A client of the edges; none of them may be replaced while the test runs."""
+def client(fleet: Lab) -> Iterator[Edges]:
+    """A client of the edges."""
+    with Edges(fleet) as client:
+        yield client
+
+
+@pytest.fixture
+def edges(fleet: Lab, client: Edges) -> Iterator[Edges]:
+    """A client of the edges, none of which may be replaced while the test runs."""
     before = set(running(fleet, f"{FLEET}_edge"))
-    client = Edges(fleet)
     yield client
-    client.close()
     assert set(running(fleet, f"{FLEET}_edge")) == before
 
 
@@ -62,8 +78,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
-    """Add the state of the lab to the report of a test that failed."""
+    """Add the state of the lab to the report of a test that failed: its beginning, and where all of it is."""
     result = yield
     if result.failed and LAB in item.config.stash:
-        result.sections.append(("lab", report(item.config.stash[LAB])))
+        REPORTS.mkdir(parents=True, exist_ok=True)
+        path = REPORTS / f"{re.sub(r'[^a-z0-9]+', '-', item.name)}-{result.when}.txt"
+        path.write_text(report(item.config.stash[LAB]), encoding="utf-8")
+        lines = [line[:WIDTH] for line in path.read_text(encoding="utf-8").splitlines()[:LINES]]
+        result.sections.append(("lab", "\n".join([*lines, f"(all of it: {path.relative_to(REPORTS.parents[1])})"])))
     return result

@@ -34,14 +34,13 @@ def begun(lab: Lab) -> int:
     return len(tasks(lab, EDGE))
 
 
-async def test_five_stacks_are_attached_in_one_update(fleet: Lab) -> None:
+async def test_five_stacks_are_attached_in_one_update(fleet: Lab, client: Edges) -> None:
     """Each edge is replaced once for all of them, and once more when all are gone; another stack's load goes on."""
     # Without the shipped pauses between nodes, which only make it easier.
     hurry = ("--update-delay", "0s", "--update-monitor", "1s")
     fleet.docker(1, "service", "update", "--detach", "--no-resolve-image", *hurry, EDGE)
     fleet.deploy("staying", EXAMPLE, env={"EXAMPLE_IMAGE": APP})
-    edges = Edges(fleet)
-    edges.await_tasks("app.example.org", settled(fleet, "staying_app", 2))
+    client.await_tasks("app.example.org", settled(fleet, "staying_app", 2))
     own, proxies, before = stands_on(fleet), running(fleet, EDGE), begun(fleet)
     urls = [edge_url(fleet, node) for node in fleet.nodes]
     async with Load(urls, "app.example.org", rate=20, balance=True, limit=400) as load:
@@ -50,10 +49,10 @@ async def test_five_stacks_are_attached_in_one_update(fleet: Lab) -> None:
             fleet.deploy(stack, DIRECT, env={"EXAMPLE_IMAGE": APP, "DIRECT_HOST": f"{stack}.example.org"})
         deployed = time.monotonic() - start
         for stack in STACKS:
-            edges.await_status(f"{stack}.example.org", 200, timeout=180)
+            client.await_status(f"{stack}.example.org", 200, timeout=180)
         served = time.monotonic() - start
         assert stands_on(fleet) == own | {f"{stack}_front" for stack in STACKS}
-        settled(fleet, EDGE, len(fleet.nodes), timeout=60)
+        settled(fleet, EDGE, len(fleet.nodes))
         assert begun(fleet) - before == len(fleet.nodes), "more than one update"
         assert not set(proxies) & set(running(fleet, EDGE))
         assert not [relay for relay in relays(fleet) if relay.startswith("direct")]
@@ -64,12 +63,11 @@ async def test_five_stacks_are_attached_in_one_update(fleet: Lab) -> None:
         for stack in STACKS:
             wait_for(f"the end of {stack}", lambda stack=stack: not left(fleet, stack), timeout=240)
         finished = time.monotonic() - start
-        settled(fleet, EDGE, len(fleet.nodes), timeout=60)
-        wait_for("the end of the labels", lambda: "attached" not in labels(fleet), timeout=30)
+        settled(fleet, EDGE, len(fleet.nodes))
+        wait_for("the end of the labels", lambda: "attached" not in labels(fleet))
         assert stands_on(fleet) == own
         assert begun(fleet) - before <= 2 * len(fleet.nodes)
-        edges.await_status("app.example.org", 200, timeout=30)
-    edges.close()
+        client.await_status("app.example.org", 200)
     print(f"deployed in {deployed:.1f} s, served after {served:.1f} s, removals finished after {finished:.1f} s")  # noqa: T201
     print(load.summary())  # noqa: T201
     fleet.docker(1, "stack", "rm", "staying")

@@ -9,7 +9,7 @@ from support.lab import Lab, LabError, wait_for
 from support.lab_swarm import FLEET, Edges, left, node_of, remove, running
 from support.manager import Manager, blocks, commands
 
-pytestmark = [pytest.mark.lab, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(420)]
 
 README = Path(__file__).parents[2] / "README.md"
 
@@ -27,10 +27,10 @@ def test_a_first_service_over_tls_and_the_first_questions(fleet: Lab, manager: M
         for task in running(fleet, f"{FLEET}_control-plane").values():
             node = node_of(fleet, task)
             # An edge that has not answered the newest yet is told too.
-            wait_for("an answer to each question", lambda node=node: _answered(manager, questions, node), timeout=15)
+            wait_for("an answer to each question", lambda node=node: _answered(manager, questions, node))
     finally:
         remove(fleet, "example")
-    wait_for("the end of the stack", lambda: not left(fleet, "example"), timeout=60)
+    wait_for("the end of the stack", lambda: not left(fleet, "example"))
 
 
 def _answered(manager: Manager, questions: str, node: int) -> bool:

@@ -10,7 +10,7 @@ from support.lab import Lab, wait_for
 from support.lab_swarm import FLEET, Edges, edge_url, running, settled
 from support.load import Load
 
-pytestmark = [pytest.mark.lab, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(420)]
 
 EXAMPLE = Path(__file__).parent.parent.parent / "deploy" / "example.yml"
 HOST = "app.example.org"
@@ -19,11 +19,10 @@ EDGE = f"{FLEET}_edge"
 DOWNLOAD = 8
 
 
-async def test_an_update_of_the_edges_loses_no_request(fleet: Lab) -> None:
+async def test_an_update_of_the_edges_loses_no_request(fleet: Lab, client: Edges) -> None:
     """Behind a load balancer that goes by connections alone, and with a download through each edge as it stops."""
     fleet.deploy("rolling", EXAMPLE, env={"EXAMPLE_IMAGE": APP})
-    edges = Edges(fleet)
-    edges.await_tasks(HOST, settled(fleet, "rolling_app", 2))
+    client.await_tasks(HOST, settled(fleet, "rolling_app", 2))
     urls = [edge_url(fleet, node) for node in fleet.nodes]
     slow = [f"{url}slow?seconds={DOWNLOAD}" for url in urls]
     before = set(running(fleet, EDGE))
@@ -37,9 +36,8 @@ async def test_an_update_of_the_edges_loses_no_request(fleet: Lab) -> None:
         fleet.docker(1, "service", "update", "--detach", "--no-resolve-image", "--force", *hurry, EDGE)
         wait_for("new edges", lambda: not before & set(running(fleet, EDGE)), timeout=120)
         settled(fleet, EDGE, len(fleet.nodes))
-        edges.await_status(HOST, 200)
+        client.await_status(HOST, 200)
     print(requests.summary(), downloads.summary(), sep="\n")  # noqa: T201
-    edges.close()
     fleet.docker(1, "stack", "rm", "rolling")
     assert not requests.failures, requests.summary()
     assert not downloads.failures, downloads.summary()

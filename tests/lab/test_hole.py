@@ -11,7 +11,7 @@ from support.images import APP
 from support.lab import Lab, wait_for
 from support.lab_swarm import ARTICLE, FLEET, Edges, left, node_of, relays, remove, running, settled
 
-pytestmark = [pytest.mark.lab, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(420)]
 
 HOST = "hole.example.org"
 OUTSIDER = "outsider"
@@ -38,17 +38,16 @@ def two(fleet: Lab) -> Iterator[Lab]:
         env = {"EXAMPLE_IMAGE": APP, "ARTICLE_HOST": f"{stack}.example.org"}
         fleet.deploy(stack, ARTICLE, env=env)
     fleet.docker(1, "service", "create", "--detach", "--no-resolve-image", "--network", FLEET, "--name", OUTSIDER, APP)
-    edges = Edges(fleet)
-    for stack in ("hole", "other"):
-        edges.await_tasks(f"{stack}.example.org", settled(fleet, f"{stack}_demo", 2), timeout=60)
-        settled(fleet, relays(fleet, stack)[0], 2)
+    with Edges(fleet) as edges:
+        for stack in ("hole", "other"):
+            edges.await_tasks(f"{stack}.example.org", settled(fleet, f"{stack}_demo", 2))
+            settled(fleet, relays(fleet, stack)[0], 2)
     settled(fleet, OUTSIDER, 1)
-    edges.close()
     yield fleet
     fleet.docker(1, "service", "rm", OUTSIDER)
     remove(fleet, "hole", "other")
     for stack in ("hole", "other"):
-        wait_for(f"the end of {stack}", lambda stack=stack: not left(fleet, stack), timeout=90)
+        wait_for(f"the end of {stack}", lambda stack=stack: not left(fleet, stack))
 
 
 def addresses(lab: Lab, service: str, network: str) -> list[str]:

@@ -19,7 +19,7 @@ from swarm_xds.networks.plan import NetworkOptions
 from swarm_xds.pipeline import Pipeline
 from swarm_xds.sources.docker import DockerSource, Endpoint
 
-pytestmark = [pytest.mark.lab, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(420)]
 
 STACK = "killed"
 WRITES = ("create_service", "create_config", "update_service", "create_pause", "remove_service", "remove_config")
@@ -34,7 +34,7 @@ class KilledError(Exception):
 def alone(fleet: Lab) -> Iterator[Lab]:
     """The lab without its own control planes; the edges keep what they have."""
     fleet.docker(1, "service", "scale", "--detach", f"{FLEET}_control-plane=0")
-    wait_for("no control plane", lambda: not running(fleet, f"{FLEET}_control-plane"), timeout=60)
+    wait_for("no control plane", lambda: not running(fleet, f"{FLEET}_control-plane"))
     yield fleet
     fleet.docker(1, "service", "scale", "--detach", f"{FLEET}_control-plane=2")
     settled(fleet, f"{FLEET}_control-plane", 2)

@@ -27,26 +27,25 @@ from support.lab_swarm import (
     tasks,
 )
 
-pytestmark = [pytest.mark.lab, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(420)]
 
 HOST, RELAYED = "app.example.org", "relayed.example.org"
 
 
-def test_the_own_stack_is_removed_at_the_first_try_and_installed_again(fleet: Lab) -> None:
+def test_the_own_stack_is_removed_at_the_first_try_and_installed_again(fleet: Lab, client: Edges) -> None:
     """Services of others stay on the network, and relays in their stacks until `uninstall`; the next one serves all."""
     fleet.deploy("staying", EXAMPLE, env={"EXAMPLE_IMAGE": APP})
     fleet.deploy("relayed", ARTICLE, env={"EXAMPLE_IMAGE": APP, "ARTICLE_HOST": RELAYED})
     stayed, apart = settled(fleet, "staying_app", 2), settled(fleet, "relayed_demo", 2)
-    edges = Edges(fleet)
-    edges.await_tasks(HOST, stayed)
-    edges.await_tasks(RELAYED, apart, timeout=60)
+    client.await_tasks(HOST, stayed)
+    client.await_tasks(RELAYED, apart)
     (relay,) = relays(fleet)
 
     remove(fleet, FLEET)
     for node in fleet.nodes:
-        wait_for(f"the end of edge {node}", lambda node=node: edges.status(node, HOST) == 0, timeout=60)
+        wait_for(f"the end of edge {node}", lambda node=node: client.status(node, HOST) == 0)
     for service in ("edge", "control-plane"):
-        wait_for(f"the end of {service}", lambda service=service: not tasks(fleet, f"{FLEET}_{service}"), timeout=60)
+        wait_for(f"the end of {service}", lambda service=service: not tasks(fleet, f"{FLEET}_{service}"))
     networks = ("network", "ls", "--format", "{{.Name}}")
     for node in fleet.nodes:
         wait_for(
@@ -64,12 +63,11 @@ def test_the_own_stack_is_removed_at_the_first_try_and_installed_again(fleet: La
 
     fleet.deploy(FLEET, STACK_FILE, env={"TAG": "lab"})
     await_fleet(fleet)
-    edges.await_tasks(HOST, stayed)
-    edges.await_tasks(RELAYED, apart, timeout=60)
-    edges.close()
+    client.await_tasks(HOST, stayed)
+    client.await_tasks(RELAYED, apart)
     remove(fleet, "staying", "relayed")
     for stack in ("staying", "relayed"):
-        wait_for(f"the end of {stack}", lambda stack=stack: not left(fleet, stack), timeout=90)
+        wait_for(f"the end of {stack}", lambda stack=stack: not left(fleet, stack))
 
 
 def uninstall(lab: Lab) -> str:

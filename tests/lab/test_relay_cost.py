@@ -10,7 +10,7 @@ from support.images import EDGE
 from support.lab import Lab, run, wait_for
 from support.lab_swarm import Edges, edge_url, left, node_of, relays, remove, running, settled
 
-pytestmark = [pytest.mark.lab, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(420)]
 
 STACK = "cost"
 ROUNDS, SECONDS = 5, 2
@@ -35,7 +35,7 @@ def test_cost_of_the_relay(fleet: Lab, edges: Edges) -> None:
     fleet.deploy(STACK, Path(__file__).parent / "cost.yml", env={"ENVOY_IMAGE": EDGE})
     hosts = ("direct.example.org", "relayed.example.org")
     for host in hosts:
-        edges.await_status(host, 200, timeout=60)
+        edges.await_status(host, 200)
     (relay,) = relays(fleet, STACK)
     settled(fleet, relay, 2)
     found: dict[str, list[tuple[float, float, float]]] = {host: [] for host in hosts}
@@ -52,4 +52,4 @@ def test_cost_of_the_relay(fleet: Lab, edges: Edges) -> None:
     (direct, half, _), (relayed, other, _) = (middle[host] for host in hosts)
     print(f"relayed: {relayed / direct:.0%} of the rate, {other - half:+.2f} ms; a relay's memory: {usage}")  # noqa: T201
     remove(fleet, STACK)
-    wait_for("the end of the stack", lambda: not left(fleet, STACK), timeout=90)
+    wait_for("the end of the stack", lambda: not left(fleet, STACK))

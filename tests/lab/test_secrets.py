@@ -65,7 +65,7 @@ def await_served(lab: Lab, context: ssl.SSLContext, issued: Issued, nodes: Seque
     start = time.monotonic()
     wanted = issued.certificate.serial_number
     for node in nodes or lab.nodes:
-        wait_for(f"its certificate at edge {node}", lambda node=node: served(lab, node, context) == wanted, timeout=60)
+        wait_for(f"its certificate at edge {node}", lambda node=node: served(lab, node, context) == wanted)
     return time.monotonic() - start
 
 
@@ -115,7 +115,7 @@ def test_interlocks_own_example(fleet: Lab, edges: Edges, tmp_path: Path) -> Non
     assert not [line for line in keys if line in shown]
 
     remove(fleet, "demo")
-    wait_for("the end of the stack", lambda: not left(fleet, "demo"), timeout=60)
+    wait_for("the end of the stack", lambda: not left(fleet, "demo"))
     for node in fleet.nodes:
         wait_for("the end of the host", lambda node=node: served(fleet, node, client) == 0)
     assert running(fleet, f"{FLEET}_edge").keys() == proxies.keys()
@@ -146,7 +146,7 @@ def test_authorities(fleet: Lab, edges: Edges, tmp_path: Path) -> None:
     for stranger in (trusting(ca), known(ca, tmp_path, of_task.issue(uris=["urn:client"]))):
         assert not [node for node in fleet.nodes if served(fleet, node, stranger)]
     remove(fleet, "demo")
-    wait_for("the end of the stack", lambda: not left(fleet, "demo"), timeout=60)
+    wait_for("the end of the stack", lambda: not left(fleet, "demo"))
 
 
 def test_the_node_of_the_reader_is_lost(fleet: Lab, tmp_path: Path) -> None:
@@ -163,12 +163,12 @@ def test_the_node_of_the_reader_is_lost(fleet: Lab, tmp_path: Path) -> None:
     def spared() -> bool:
         return lost not in [node_of(fleet, each) for each in settled(fleet, "demo_demo", 1).values()]
 
-    wait_for("its task elsewhere", spared, timeout=60)
+    wait_for("its task elsewhere", spared)
     await_served(fleet, client, first)
     with handshakes(fleet, client, others):
         fleet.kill(lost)
         try:
-            wait_for("another reader", lambda: running(fleet, reader, kept).keys() - {name}, timeout=90)
+            wait_for("another reader", lambda: running(fleet, reader, kept).keys() - {name})
             await_served(fleet, client, first, others)
         finally:
             fleet.start(lost)
@@ -180,7 +180,7 @@ def test_the_node_of_the_reader_is_lost(fleet: Lab, tmp_path: Path) -> None:
         fleet.deploy("demo", HERE / "authorities.yml", NEWER, env=environ)
         await_served(fleet, client, second)
     remove(fleet, "demo")
-    wait_for("the end of the stack", lambda: not left(fleet, "demo"), timeout=60)
+    wait_for("the end of the stack", lambda: not left(fleet, "demo"))
 
 
 @pytest.mark.parametrize("wait", [0.0, 0.2, 0.5, 1.0, 2.0, 4.0])
@@ -190,4 +190,4 @@ def test_it_is_removed_at_the_first_try_at_any_time(fleet: Lab, edges: Edges, tm
     fleet.deploy("demo", STACK, env={"EXAMPLE_IMAGE": APP, "CERTIFICATES": str(tmp_path)})
     time.sleep(wait)
     remove(fleet, "demo")
-    wait_for("the end of the stack", lambda: not left(fleet, "demo"), timeout=60)
+    wait_for("the end of the stack", lambda: not left(fleet, "demo"))

@@ -34,18 +34,18 @@ def test_a_stack_is_removed_at_the_first_try_and_deployed_again(fleet: Lab, edge
     command = threading.Lock()
 
     def live(stack: str, cycles: int) -> None:
-        host, mine = f"{stack}.example.org", Edges(fleet)
-        for _ in range(cycles):
-            start = time.monotonic()
-            fleet.deploy(stack, ARTICLE, env={"EXAMPLE_IMAGE": APP, "ARTICLE_HOST": host})
-            mine.await_status(host, 200, timeout=60)
-            served = time.monotonic() - start
-            with command:
-                remove(fleet, stack)
-            wait_for(f"the end of {stack}", lambda: not left(fleet, stack), timeout=90)
-            mine.await_status(host, 404, timeout=30)
-            print(f"cycle {next(done)} of {CYCLES}: served after {served:.1f} s")  # noqa: T201
-        mine.close()
+        host = f"{stack}.example.org"
+        with Edges(fleet) as mine:
+            for _ in range(cycles):
+                start = time.monotonic()
+                fleet.deploy(stack, ARTICLE, env={"EXAMPLE_IMAGE": APP, "ARTICLE_HOST": host})
+                mine.await_status(host, 200)
+                served = time.monotonic() - start
+                with command:
+                    remove(fleet, stack)
+                wait_for(f"the end of {stack}", lambda: not left(fleet, stack))
+                mine.await_status(host, 404)
+                print(f"cycle {next(done)} of {CYCLES}: served after {served:.1f} s")  # noqa: T201
 
     fleet.deploy("staying", EXAMPLE, env={"EXAMPLE_IMAGE": APP})
     edges.await_tasks("app.example.org", settled(fleet, "staying_app", 2))
@@ -75,7 +75,7 @@ def test_a_stack_is_removed_at_any_time_after_its_deployment(fleet: Lab, edges: 
         remove(fleet, stack)
     for number in range(len(EARLY)):
         stack = f"early{number}"
-        wait_for(f"the end of {stack}", lambda stack=stack: not left(fleet, stack), timeout=90)
+        wait_for(f"the end of {stack}", lambda stack=stack: not left(fleet, stack))
 
 
 def test_two_stacks_are_served_side_by_side_and_apart(fleet: Lab, edges: Edges) -> None:
@@ -83,13 +83,13 @@ def test_two_stacks_are_served_side_by_side_and_apart(fleet: Lab, edges: Edges) 
     for name in ("left", "right"):
         fleet.deploy(name, ARTICLE, env={"EXAMPLE_IMAGE": APP, "ARTICLE_HOST": f"{name}.example.org"})
     for name in ("left", "right"):
-        edges.await_tasks(f"{name}.example.org", settled(fleet, f"{name}_demo", 2), timeout=60)
+        edges.await_tasks(f"{name}.example.org", settled(fleet, f"{name}_demo", 2))
     remove(fleet, "left")
-    wait_for("the end of the stack", lambda: not left(fleet, "left"), timeout=90)
-    edges.await_status("left.example.org", 404, timeout=30)
+    wait_for("the end of the stack", lambda: not left(fleet, "left"))
+    edges.await_status("left.example.org", 404)
     edges.await_status("right.example.org", 200)
     remove(fleet, "right")
-    wait_for("the end of the stack", lambda: not left(fleet, "right"), timeout=90)
+    wait_for("the end of the stack", lambda: not left(fleet, "right"))
 
 
 def test_two_stacks_with_one_subnet_are_served_side_by_side(fleet: Lab, edges: Edges) -> None:
@@ -101,7 +101,7 @@ def test_two_stacks_with_one_subnet_are_served_side_by_side(fleet: Lab, edges: E
         fleet.docker(1, "network", "create", "--driver", "overlay", *subnet, "--label", label, f"{name}_demo-network")
         fleet.deploy(name, ARTICLE, env={"EXAMPLE_IMAGE": APP, "ARTICLE_HOST": f"{name}.example.org"})
     for name in ("castor", "pollux"):
-        edges.await_tasks(f"{name}.example.org", settled(fleet, f"{name}_demo", 2), timeout=60)
+        edges.await_tasks(f"{name}.example.org", settled(fleet, f"{name}_demo", 2))
     remove(fleet, "castor", "pollux")
     for name in ("castor", "pollux"):
-        wait_for(f"the end of {name}", lambda name=name: not left(fleet, name), timeout=90)
+        wait_for(f"the end of {name}", lambda name=name: not left(fleet, name))

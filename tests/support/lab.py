@@ -92,7 +92,7 @@ def run(
     return (done.stdout + (done.stderr if stderr else "")).strip()
 
 
-def wait_for(what: str, probe: Callable[[], T], timeout: float = 30, interval: float = 0.1) -> T:
+def wait_for(what: str, probe: Callable[[], T], timeout: float = 120, interval: float = 0.1) -> T:
     """Return the first true answer of ``probe``.
 
     Raises:

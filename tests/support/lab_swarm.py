@@ -2,10 +2,10 @@
 
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import docker
 import httpx
@@ -68,7 +68,7 @@ def running(lab: Lab, service: str, node: int = 1) -> dict[str, Task]:
     }
 
 
-def settled(lab: Lab, service: str, replicas: int, timeout: float = 60, node: int = 1) -> dict[str, Task]:
+def settled(lab: Lab, service: str, replicas: int, timeout: float = 120, node: int = 1) -> dict[str, Task]:
     """Wait until just so many tasks run, every other has ended, and no update is under way; return those that run."""
 
     def check() -> dict[str, Task] | None:
@@ -98,6 +98,25 @@ def left(lab: Lab, stack: str, node: int = 1) -> list[str]:
         for kind in ("service", "network", "config", "secret")
         for name in lab.docker(node, kind, "ls", "--filter", label, "--format", "{{.Name}}").split()
     ]
+
+
+def clear(lab: Lab) -> None:
+    """Remove every stack and service but the project's own, and wait for their end."""
+    with closing(docker.APIClient(f"unix://{lab.socket(1)}", version="1.41", timeout=30)) as client:
+        kinds = [client.services(), client.configs(), client.secrets()]
+        labels = [each["Spec"]["Labels"] for kind in kinds for each in kind]
+        labels += [each["Labels"] or {} for each in client.networks()]
+        stacks = {each.get("com.docker.stack.namespace", FLEET) for each in labels} - {FLEET}
+        alone = [each["ID"] for each in kinds[0] if "com.docker.stack.namespace" not in each["Spec"]["Labels"]]
+    if alone:
+        lab.docker(1, "service", "rm", *alone)
+    for stack in sorted(stacks):
+
+        def gone(stack: str = stack) -> bool:
+            lab.docker(1, "stack", "rm", stack, check=False)
+            return not left(lab, stack)
+
+        wait_for(f"the end of {stack}", gone, timeout=120, interval=1)
 
 
 def relays(lab: Lab, stack: str = "") -> list[str]:
@@ -134,6 +153,12 @@ class Edges:
         self.nodes = nodes or lab.nodes
         self.client = httpx.Client(timeout=10, trust_env=False)
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.client.close()
+
     def get(self, node: int, host: str, path: str = "/") -> httpx.Response:
         """Ask the edge on a node for a host's page."""
         return self.client.get(edge_url(self.lab, node, path), headers={"host": host})
@@ -150,45 +175,49 @@ class Edges:
         answers = [self.get(node, host) for _ in range(requests)]
         return {str(answer.json()[key]) if answer.is_success else f"{answer.status_code}" for answer in answers}
 
-    def await_tasks(self, host: str, expected: Mapping[str, object], timeout: float = 10) -> float:
-        """Wait until every edge answers from these tasks and no other; return how long it took."""
+    def await_tasks(
+        self, host: str, expected: Mapping[str, object] | Callable[[], Mapping[str, object]], timeout: float = 120
+    ) -> float:
+        """Wait until every edge answers from these tasks and no other; return how long it took.
+
+        Which they are is asked again and again if the swarm may yet change its mind about it.
+        """
         start = time.monotonic()
         for node in self.nodes:
+            wanted: set[str] = set()
             seen: set[str] = set()
 
             def check(node: int = node) -> bool:
-                nonlocal seen
+                nonlocal wanted, seen
+                wanted = set(expected() if callable(expected) else expected)
                 try:
-                    seen = self.seen(node, host, requests=6 * max(1, len(expected)))
+                    seen = self.seen(node, host, requests=6 * max(1, len(wanted)))
                 except httpx.TransportError as error:
                     seen = {f"nobody: {error}"}
-                return seen == set(expected)
+                return seen == wanted
 
             try:
-                wait_for(f"answers from {sorted(expected)}", check, timeout)
+                wait_for(f"answers for {host}", check, timeout)
             except LabError as error:
-                raise LabError(f"edge {node}: {error}; answers came from {sorted(seen)}") from None
+                raise LabError(
+                    f"edge {node}: {error}; wanted {sorted(wanted)}, answers came from {sorted(seen)}"
+                ) from None
         return time.monotonic() - start
 
-    def await_status(self, host: str, status: int, timeout: float = 10) -> None:
+    def await_status(self, host: str, status: int, timeout: float = 120) -> None:
         """Wait until every edge answers with a status."""
         for node in self.nodes:
             wait_for(
                 f"{status} for {host} from edge {node}", lambda node=node: self.status(node, host) == status, timeout
             )
 
-    def close(self) -> None:
-        """Close the connections."""
-        self.client.close()
-
 
 def await_fleet(lab: Lab) -> None:
     """Wait until the project's own stack runs, and an edge takes traffic on every node."""
     settled(lab, f"{FLEET}_control-plane", 2)
     settled(lab, f"{FLEET}_edge", len(lab.nodes))
-    edges = Edges(lab)
-    edges.await_status("nobody.example.org", 404, timeout=30)
-    edges.close()
+    with Edges(lab) as edges:
+        edges.await_status("nobody.example.org", 404)
 
 
 def admin(lab: Lab, node: int, path: str, service: str = f"{FLEET}_edge") -> str:
