@@ -208,6 +208,15 @@ def test_ed25519_is_remarked() -> None:
     assert checked.remarks == ("its key is Ed25519, which browsers do not accept",)
 
 
+def test_a_weak_authority_is_remarked() -> None:
+    """It is trusted, as whoever named it wants; others may be able to sign in its name."""
+    weak, strong = authority("Old", key=rsa.generate_private_key(65537, 1024)), authority("New")
+    checked = read(weak.cert + strong.cert)
+    assert len(checked.material.trusted) == 2
+    assert checked.remarks == ('the key of an authority in it is weak: "CN=Old" (RSA 1024)',)
+    assert read(strong.cert + authority("Other").cert).remarks == ()
+
+
 def test_validity() -> None:
     """The chain is valid while its leaf is, and the one that issued it."""
     short = ROOT.issue(subject="Short", ca=True, days=(-0.5, 1))

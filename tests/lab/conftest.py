@@ -14,7 +14,7 @@ from support.manager import Manager, blocks
 
 LAB = pytest.StashKey[Lab]()
 #: Where the whole state of the lab is written when a test fails, and how much of it stands in the test's own report.
-REPORTS, LINES, WIDTH = Path(__file__).parents[2] / ".cache" / "lab", 30, 160
+REPORTS, LINES, WIDTH = Path(__file__).parents[2] / ".cache" / "reports", 30, 160
 
 
 @pytest.fixture(scope="session")

@@ -250,7 +250,6 @@ def test_service_with_something_missing(path: str, value: object, field: str, wa
         pytest.param({"Replicated": {"Replicas": 3}}, None, (3, False), id="replicated"),
         pytest.param({"Replicated": {"Replicas": 0}}, None, (0, False), id="scaled to zero"),
         pytest.param({"Global": {}}, None, (None, False), id="global"),
-        pytest.param({"ReplicatedJob": {"MaxConcurrent": 1}}, None, (None, False), id="job"),
         pytest.param({"Global": {}}, {"State": "updating"}, (None, True), id="updating"),
         pytest.param({"Global": {}}, {"State": "rollback_started"}, (None, True), id="rolling back"),
         pytest.param({"Global": {}}, {"State": "completed"}, (None, False), id="updated"),
@@ -439,3 +438,17 @@ def test_labels_on_the_containers() -> None:
     alone = convert.services([raw])
     assert len(alone.problems) == 2
     assert not alone.records[WEB].kept
+
+
+@pytest.mark.parametrize("mode", ["ReplicatedJob", "GlobalJob"])
+def test_labels_on_a_job(mode: str) -> None:
+    """Its tasks are to end; once is told, whatever number of labels it has, and nothing of a job without any."""
+    raw: dict[str, Any] = {"ID": WEB, "Spec": {"Name": "web", "Labels": {"xds.port": "80", "xds.hosts": "a"}}}
+    assert not convert.services([raw]).problems
+    raw["Spec"]["Mode"] = {mode: {"MaxConcurrent": 1}}
+    found = convert.services([raw])
+    ((_, problem),) = found.problems
+    assert found.records[WEB].replicas is None
+    assert (problem.kind, problem.label, problem.value) == (Kind.MISPLACED_LABEL, "xds.hosts", "a")
+    raw["Spec"]["Labels"] = {"other": "x"}
+    assert not convert.services([raw]).problems

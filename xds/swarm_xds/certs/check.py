@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from swarm_xds.certs.parse import Contents, UnusableError, key_type, parse, public_key, spki
+from swarm_xds.certs.parse import Contents, UnusableError, is_weak, key_type, parse, public_key, spki
 from swarm_xds.certs.values import Authority, Chain, Material, PrivateKey
 from swarm_xds.problem import shown
 
@@ -68,7 +68,7 @@ def check(name: str, contents: Contents) -> Checked:
         return Checked(material=Material(name=name, key=key))
     trusted = certificates if key is None and all(_is_authority(each) for each in certificates) else ()
     if trusted and (len(trusted) > 1 or not _names(trusted[0]) or not _may_sign_handshakes(trusted[0])):
-        return Checked(material=_bundle(name, trusted))
+        return Checked(material=_bundle(name, trusted), remarks=_weak(trusted))
     if len(certificates) > MAX_CHAIN:
         raise UnusableError(f"it holds more than {MAX_CHAIN} certificates, and not all are authorities'")
     leaf = _leaf(certificates, key)
@@ -249,6 +249,12 @@ def _authority(certificate: x509.Certificate) -> Authority:
         fingerprint=certificate.fingerprint(hashes.SHA256()).hex(),
         key_type=key_type(certificate),
     )
+
+
+def _weak(trusted: Iterable[x509.Certificate]) -> tuple[str, ...]:
+    """Return a remark on authorities whose signature somebody else might be able to make."""
+    weak = sorted({f'"{_subject(each)}" ({key_type(each)})' for each in trusted if is_weak(each)})
+    return (f"the key of an authority in it is weak: {', '.join(weak[:_NAMED])}",) if weak else ()
 
 
 def _pem(certificates: Iterable[x509.Certificate]) -> bytes:

@@ -118,6 +118,15 @@ def spki(key: PublicKey) -> str:
     return hashlib.sha256(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).hexdigest()
 
 
+def is_weak(certificate: x509.Certificate) -> bool:
+    """Return whether a certificate's key is of a kind that is served, and too short for it."""
+    try:
+        key: object = certificate.public_key()
+    except (ValueError, UnsupportedAlgorithm):
+        return False
+    return isinstance(key, rsa.RSAPublicKey) and key.key_size < RSA_BITS[0]
+
+
 def key_type(certificate: x509.Certificate) -> str:
     """Return what kind of key a certificate has, for people."""
     try:

@@ -29,7 +29,10 @@ KINDS: dict[Kind, tuple[str, str]] = {
         "Take the label away.",
     ),
     Kind.OLD_LABEL: ("A label of the HTTP routing mesh, which is still read.", "Write it as the cure has it."),
-    Kind.MISPLACED_LABEL: ("A label stands where the swarm does not read it.", "Move it to `deploy: labels:`."),
+    Kind.MISPLACED_LABEL: (
+        "A label stands where it has no effect: not on the service itself, or on a job.",
+        "Move it to `deploy: labels:` of a service that goes on running.",
+    ),
     Kind.CONFLICT: (
         "Several services claim one host and path and cannot share it, or `validate` says that they do share it.",
         "Give all the same labels, or take one claim away; the oldest service's holds.",

@@ -15,6 +15,8 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _HOST = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?")
 _PORT_RANGE = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?")
 _MAX_PORT = 65_535
+#: Modes of a service that runs to its end.
+_JOBS = ("replicated-job", "global-job")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,6 +145,31 @@ def _named(stack: _Stack, key: str, fields: Mapping[str, Any]) -> tuple[str, str
 def _service(stack: _Stack, key: str, fields: Mapping[str, Any], networks: dict[str, Network]) -> Service:
     deploy = _mapping(fields.get("deploy"), "deploy")
     labels = _labels(stack, key, deploy.get("labels"), "deploy.labels")
+    job = deploy.get("mode") in _JOBS
+    _tell_misplaced(stack, key, fields, deploy, labels, job=job)
+    if "extends" in fields:
+        cure = "use an anchor of YAML, or deploy what docker compose config prints"
+        stack.problem(Severity.WARNING, "docker stack deploy does not know extends", cure, service=key)
+    network_ids = tuple(
+        sorted({_attached(name, networks, stack).id for name in _network_names(fields.get("networks"))})
+    )
+    return Service(
+        id=stack.full(key),
+        name=stack.full(key),
+        stack=stack.name,
+        labels=tuple(sorted(labels.items())),
+        network_ids=network_ids,
+        virtual_ips=() if deploy.get("endpoint_mode") == "dnsrr" else tuple((each, key) for each in network_ids),
+        ports=tuple(sorted(set(_ports(fields.get("ports"))))),
+        tasks=() if job else _tasks(stack, key, fields, deploy, network_ids),
+        source=stack.source,
+    )
+
+
+def _tell_misplaced(
+    stack: _Stack, key: str, fields: Mapping[str, Any], deploy: Mapping[str, Any], labels: dict[str, str], *, job: bool
+) -> None:
+    """Tell of labels of ours that have no effect: those that are not the service's, and those of a job."""
     elsewhere = (
         (_labels(stack, key, fields.get("labels"), "labels"), "on the container"),
         (deploy, "under deploy: itself"),
@@ -160,23 +187,17 @@ def _service(stack: _Stack, key: str, fields: Mapping[str, Any], networks: dict[
                 value=str(names[label]),
                 kind=Kind.MISPLACED_LABEL,
             )
-    if "extends" in fields:
-        cure = "use an anchor of YAML, or deploy what docker compose config prints"
-        stack.problem(Severity.WARNING, "docker stack deploy does not know extends", cure, service=key)
-    network_ids = tuple(
-        sorted({_attached(name, networks, stack).id for name in _network_names(fields.get("networks"))})
-    )
-    return Service(
-        id=stack.full(key),
-        name=stack.full(key),
-        stack=stack.name,
-        labels=tuple(sorted(labels.items())),
-        network_ids=network_ids,
-        virtual_ips=() if deploy.get("endpoint_mode") == "dnsrr" else tuple((each, key) for each in network_ids),
-        ports=tuple(sorted(set(_ports(fields.get("ports"))))),
-        tasks=_tasks(stack, key, fields, deploy, network_ids),
-        source=stack.source,
-    )
+    ours = sorted(name for name in labels if name.startswith(ROUTED_PREFIXES))
+    if job and ours:
+        stack.problem(
+            Severity.ERROR,
+            "it stands on a job, whose tasks are to end: none of them takes requests",
+            "take mode replicated or global",
+            service=key,
+            label=ours[0],
+            value=labels[ours[0]],
+            kind=Kind.MISPLACED_LABEL,
+        )
 
 
 def _attached(name: str, networks: dict[str, Network], stack: _Stack) -> Network:
