@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from support.lab import Lab, LabError, wait_for
+from support.lab import Lab, wait_for
 from support.lab_swarm import FLEET, Edges, left, node_of, remove, running
 from support.manager import Manager, blocks, commands
 
@@ -27,17 +27,13 @@ def test_a_first_service_over_tls_and_the_first_questions(fleet: Lab, manager: M
         for task in running(fleet, f"{FLEET}_control-plane").values():
             node = node_of(fleet, task)
             # An edge that has not answered the newest yet is told too.
-            wait_for("an answer to each question", lambda node=node: _answered(manager, questions, node))
+            wait_for(
+                "an answer to each question",
+                lambda node=node: manager.run(questions, node).count("app.example.org") >= 2,
+            )
     finally:
         remove(fleet, "example")
     wait_for("the end of the stack", lambda: not left(fleet, "example"))
-
-
-def _answered(manager: Manager, questions: str, node: int) -> bool:
-    try:
-        return manager.run(questions, node).count("app.example.org") >= 2
-    except LabError:
-        return False
 
 
 def test_the_number_of_commands_is_told() -> None:

@@ -18,16 +18,17 @@ OUTSIDER = "outsider"
 #: Ask for each target through each relay; print the status of the answer, or that there was none.
 ASK = """
 import json, socket, sys
+from concurrent.futures import ThreadPoolExecutor
 def ask(relay, target):
     try:
-        with socket.create_connection((relay, 15001), 3) as line:
-            line.settimeout(3)
+        with socket.create_connection((relay, 15001), float(sys.argv[3])) as line:
             line.sendall(f"CONNECT {target} HTTP/1.1\\r\\nHost: {target}\\r\\n\\r\\n".encode())
             return line.recv(100).decode("latin-1").partition("\\r\\n")[0].split(" ")[1:2] or ["closed"]
     except OSError as error:
         return [type(error).__name__]
 asked = [(relay, target) for relay in sys.argv[1].split() for target in sys.argv[2].split()]
-print(json.dumps([[relay, target, *ask(relay, target)] for relay, target in asked]))
+with ThreadPoolExecutor(8) as hands:
+    print(json.dumps([[*pair, *answer] for pair, answer in zip(asked, hands.map(lambda pair: ask(*pair), asked))]))
 """
 
 
@@ -61,11 +62,13 @@ def addresses(lab: Lab, service: str, network: str) -> list[str]:
     )
 
 
-def ask(lab: Lab, service: str, through: list[str], targets: list[str]) -> dict[tuple[str, str], str]:
-    """Return what a task of a service is answered by each relay for each target."""
+def ask(
+    lab: Lab, service: str, through: list[str], targets: list[str], seconds: float = 30
+) -> dict[tuple[str, str], str]:
+    """Return what a task of a service is answered by each relay for each target, in so many seconds."""
     container, task = next(iter(running(lab, service).items()))
-    program = ["python3", "-Sc", ASK, " ".join(through), " ".join(targets)]
-    said = lab.docker(node_of(lab, task), "exec", container, *program, timeout=170)
+    program = ["python3", "-Sc", ASK, " ".join(through), " ".join(targets), str(seconds)]
+    said = lab.docker(node_of(lab, task), "exec", container, *program, timeout=300)
     return {(relay, target): answer for relay, target, answer in json.loads(said)}
 
 
@@ -124,7 +127,7 @@ def test_from_the_stacks_network(two: Lab) -> None:
         *(f"{address}:8080" for address in addresses(two, "hole_demo", "hole_demo-network")),
         "127.0.0.1:9901",
     ]
-    answers = ask(two, "hole_demo", [*inside, *outside], targets)
+    answers = ask(two, "hole_demo", [*inside, *outside], targets, seconds=5)
     assert len(answers) == 4 * len(targets)
     assert not [answer for answer in answers.values() if answer.isdigit()], answers
 

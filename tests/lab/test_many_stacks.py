@@ -1,6 +1,7 @@
 """Thirty stacks with a network each come at once, are served, and go at once."""
 
 import time
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from statistics import mean
@@ -11,6 +12,8 @@ import pytest
 from support.images import APP_UNCHECKED
 from support.lab import Lab, wait_for
 from support.lab_swarm import ARTICLE, Edges, left, remove
+from swarm_xds.networks.home import RelayOptions
+from swarm_xds.swarm.marks import STACK_LABEL
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(480)]
 
@@ -49,12 +52,20 @@ def test_thirty_stacks_at_once(fleet: Lab, edges: Edges) -> None:
     print(f"{len(STACKS)} stacks deployed at once, the last one served after {last:.1f} s")  # noqa: T201
     print(f"served after task and relay ran: {' '.join(f'{wait:.1f}' for wait in waits)} s;", end=" ")  # noqa: T201
     print(f"first ten {first_ten:.2f} s, last ten {last_ten:.2f} s on average")  # noqa: T201
+    wait_for("all that stands beside the relays", lambda: paused(fleet) >= set(STACKS))
     # With one command: where several run at a time, a swarm without any proxy fails just so (docs/adr/007).
     remove(fleet, *STACKS)
     for stack in STACKS:
         wait_for(f"the end of {stack}", lambda stack=stack: not left(fleet, stack), timeout=120)
     for stack in STACKS:
         edges.await_status(f"{stack}.example.org", 404)
+
+
+def paused(lab: Lab) -> set[str]:
+    """Return the stacks whose relays have all their configs beside them."""
+    with closing(docker.APIClient(f"unix://{lab.socket(1)}", version="1.41", timeout=30)) as client:
+        stacks = Counter(each["Spec"]["Labels"].get(STACK_LABEL, "") for each in client.configs())
+    return {stack for stack, number in stacks.items() if number == 1 + RelayOptions().pauses}
 
 
 def complete(lab: Lab) -> set[str]:
@@ -67,5 +78,5 @@ def complete(lab: Lab) -> set[str]:
     for service in services:
         labels = service["Spec"]["Labels"]
         if service["ID"] in running:
-            found.setdefault(labels.get("com.docker.stack.namespace", ""), set()).add("swarm-xds.relay" in labels)
+            found.setdefault(labels.get(STACK_LABEL, ""), set()).add("swarm-xds.relay" in labels)
     return {stack for stack, kinds in found.items() if kinds == {True, False}}

@@ -18,7 +18,9 @@ ROUNDS, SECONDS = 5, 2
 
 def measure(lab: Lab, host: str) -> tuple[float, float, float]:
     """Ask the edge of node 1 as fast as it answers; return requests a second, and median and 99th percentile in ms."""
-    said = run("wrk", "-t1", "-c16", f"-d{SECONDS}s", "--latency", "-H", f"Host: {host}", edge_url(lab, 1))
+    said = run(
+        "wrk", "-t1", "-c16", f"-d{SECONDS}s", "--latency", "--timeout", "30s", "-H", f"Host: {host}", edge_url(lab, 1)
+    )
     assert "Non-2xx" not in said, said
     assert "Socket errors" not in said, said
     rate = float(re.findall(r"Requests/sec:\s+([\d.]+)", said)[0])

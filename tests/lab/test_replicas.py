@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import pytest
 
 from support.images import APP
-from support.lab import Lab, LabError, wait_for
+from support.lab import Lab, wait_for
 from support.lab_swarm import FLEET, Edges, edge_url, healed, leader_of, node_of, running, settled
 from support.load import Load
 
@@ -62,10 +62,7 @@ def change(lab: Lab, node: int, host: str) -> None:
     label = f"--label-add=com.docker.lb.hosts={HOST},{host}"
 
     def told() -> bool:
-        try:
-            lab.docker(node, *UPDATE, label, SERVICE)
-        except LabError:
-            return False
+        lab.docker(node, *UPDATE, label, SERVICE)
         return True
 
     wait_for("a manager that can be told", told, interval=0.5)
@@ -181,7 +178,12 @@ def test_an_edge_begins_while_no_manager_answers(served: Lab) -> None:
     with_file = {node_of(served, task) for task in settled(served, CONTROL_PLANE, 2).values()}
     (without,) = set(served.nodes) - with_file
     before = set(running(served, CONTROL_PLANE))
-    nobody = ("--env-add=DOCKER_HOST=tcp://127.0.0.1:9", "--update-delay=0s", "--update-monitor=1s")
+    nobody = (
+        "--env-add=DOCKER_HOST=tcp://127.0.0.1:9",
+        "--update-delay=0s",
+        "--update-monitor=1s",
+        "--update-failure-action=pause",
+    )
     here = f"--constraint-add=node.hostname!=node{without}"
     served.docker(1, *UPDATE, *nobody, here, CONTROL_PLANE)
     wait_for("new ones", lambda: not before & set(running(served, CONTROL_PLANE)))

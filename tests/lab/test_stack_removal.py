@@ -44,15 +44,17 @@ def test_a_stack_is_removed_at_the_first_try_and_deployed_again(fleet: Lab, edge
                 with command:
                     remove(fleet, stack)
                 wait_for(f"the end of {stack}", lambda: not left(fleet, stack))
+                start = time.monotonic()
                 mine.await_status(host, 404)
-                print(f"cycle {next(done)} of {CYCLES}: served after {served:.1f} s")  # noqa: T201
+                gone = time.monotonic() - start
+                print(f"cycle {next(done)} of {CYCLES}: served after {served:.1f} s, gone after {gone:.1f} s")  # noqa: T201
 
     fleet.deploy("staying", EXAMPLE, env={"EXAMPLE_IMAGE": APP})
     edges.await_tasks("app.example.org", settled(fleet, "staying_app", 2))
     urls = [edge_url(fleet, node) for node in fleet.nodes]
     with (
-        Load(urls, "app.example.org", rate=5, limit=60 * CYCLES) as load,
-        Unbroken(fleet.address(2), "app.example.org", limit=60 * CYCLES) as connections,
+        Load(urls, "app.example.org", rate=5, limit=120 * CYCLES) as load,
+        Unbroken(fleet.address(2), "app.example.org", limit=120 * CYCLES) as connections,
         ThreadPoolExecutor() as hands,
     ):
         list(hands.map(live, STACKS, ((CYCLES + 1) // 2, CYCLES // 2)))

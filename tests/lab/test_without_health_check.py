@@ -24,7 +24,7 @@ async def test_a_forced_restart_start_first(fleet: Lab, edges: Edges) -> None:
     async with Load([edge_url(fleet, node) for node in fleet.nodes], HOST, rate=50) as load:
         # A task that nobody checks is taken for one that serves as soon as it has a process: the pause is what the
         # service's owner gives each of them to begin to listen, before the next one is replaced.
-        pause = ("--update-delay", "5s")
+        pause = ("--update-delay", "10s")
         fleet.docker(1, "service", "update", "--detach", "--no-resolve-image", "--force", *pause, SERVICE)
         wait_for("all tasks replaced", lambda: not set(before) & set(running(fleet, SERVICE)))
         edges.await_tasks(HOST, settled(fleet, SERVICE, 2))

@@ -85,7 +85,7 @@ BEGUN = relay_of(SPEC, fingerprint="", network_ids=("n9",), config_ids=())
             id="begun: not at once",
         ),
         pytest.param(
-            [(0, ABSENT), (1, at(relays=[BEGUN])), (1.3, at(relays=[BEGUN]))], ATTACH, [], id="begun: after a moment"
+            [(0, ABSENT), (1, at(relays=[BEGUN])), (1.5, at(relays=[BEGUN]))], ATTACH, [], id="begun: after a moment"
         ),
         pytest.param([(0, at(relays=[BEGUN]))], ATTACH, [], id="begun before our time"),
         pytest.param(
@@ -95,7 +95,7 @@ BEGUN = relay_of(SPEC, fingerprint="", network_ids=("n9",), config_ids=())
             id="begun, and a service of the stack has vanished",
         ),
         pytest.param(
-            [(0, ABSENT), (1, at(relays=[BEGUN])), (1.3, at(relays=[BEGUN], configs=[CONFIG]))],
+            [(0, ABSENT), (1, at(relays=[BEGUN])), (1.5, at(relays=[BEGUN], configs=[CONFIG]))],
             ["update relay"],
             [],
             id="we were stopped in between",

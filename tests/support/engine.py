@@ -38,6 +38,10 @@ class _Fault:
     message: str = ""
     method: str = ""
     body: bytes = b""
+    alone: bool = False
+
+    def meets(self, method: str, path: str) -> bool:
+        return self.method in {"", method} and (path == self.path if self.alone else path.startswith(self.path))
 
 
 class FakeEngine(SwarmWithSecrets):
@@ -123,9 +127,9 @@ class FakeEngine(SwarmWithSecrets):
         """Break off the next answers in the middle; with ``lie`` their length says that they are whole."""
         self._add(_Fault("lie" if lie else "cut", for_path, times))
 
-    def say(self, body: bytes, *, status: int = 200, times: int = 1, for_path: str = "") -> None:
-        """Answer the next requests whose path begins with ``for_path`` with this."""
-        self._add(_Fault("say", for_path, times, status, body=body))
+    def say(self, body: bytes, *, status: int = 200, times: int = 1, for_path: str = "", alone: bool = False) -> None:
+        """Answer the next requests whose path begins with ``for_path``, or is just that ``alone``, with this."""
+        self._add(_Fault("say", for_path, times, status, body=body, alone=alone))
 
     def mend(self) -> None:
         """Take back the faults that are still to come."""
@@ -157,7 +161,7 @@ class FakeEngine(SwarmWithSecrets):
             if not allowed(method, path):
                 return *refused(403, f"{method} {path} is not on the list in docs/security.md"), ""
             self._changed.wait_for(lambda: self._hanging is None or not path.startswith(self._hanging))
-            fault = next((f for f in self._faults if path.startswith(f.path) and f.method in {"", method}), None)
+            fault = next((f for f in self._faults if f.meets(method, path)), None)
             if fault:
                 fault.left -= 1
                 if fault.left <= 0:

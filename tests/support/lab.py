@@ -21,6 +21,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
 
+import httpx
+
 T = TypeVar("T")
 TOOLS = ("busybox", "docker", "dockerd", "containerd", "ip", "iptables", "mount", "nsenter", "setpriv", "unshare")
 CAP_NET_ADMIN, CAP_SYS_ADMIN = 12, 21
@@ -93,17 +95,23 @@ def run(
 
 
 def wait_for(what: str, probe: Callable[[], T], timeout: float = 120, interval: float = 0.1) -> T:
-    """Return the first true answer of ``probe``.
+    """Return the first true answer of ``probe``; if nobody gives any, as while managers elect a leader, it has none.
 
     Raises:
         LabError: None came in ``timeout`` seconds; the message has the last answer.
     """
     deadline = time.monotonic() + timeout
-    while not (answer := probe()):
+    while True:
+        last: object
+        try:
+            if answer := probe():
+                return answer
+            last = answer
+        except (LabError, OSError, httpx.TransportError) as error:
+            last = error
         if time.monotonic() > deadline:
-            raise LabError(f"waited {timeout:g} s for {what}; last seen: {answer!r}")
+            raise LabError(f"waited {timeout:g} s for {what}; last seen: {last!r}")
         time.sleep(interval)
-    return answer
 
 
 class Lab:
@@ -331,9 +339,9 @@ class Lab:
     def _await_engine(self, node: int) -> None:
         process = self._processes[node]
 
-        def answers() -> bool:
+        def answers_or_ended() -> bool:
             if process.poll() is not None:
-                raise LabError(f"node {node}'s engine ended:\n{self.log(node)}")
+                return True
             with suppress(OSError), socket.socket(socket.AF_UNIX) as client:
                 client.settimeout(5)
                 client.connect(str(self.socket(node)))
@@ -342,9 +350,11 @@ class Lab:
             return False
 
         try:
-            wait_for(f"node {node}'s engine", answers, interval=0.05)
+            wait_for(f"node {node}'s engine", answers_or_ended, interval=0.05)
         except LabError as error:
             raise LabError(f"{error}\n{self.log(node)}") from None
+        if process.poll() is not None:
+            raise LabError(f"node {node}'s engine ended:\n{self.log(node)}")
 
     def _copy_images(self) -> None:
         """Give every other node what node 1 has: layers, which never change, as hard links."""

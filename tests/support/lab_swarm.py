@@ -11,6 +11,7 @@ import docker
 import httpx
 
 from support.lab import Lab, LabError, wait_for
+from swarm_xds.swarm.marks import STACK_LABEL
 
 #: Task states that a task never leaves.
 ENDED = {"complete", "shutdown", "failed", "rejected", "orphaned", "remove"}
@@ -32,7 +33,7 @@ def tasks(lab: Lab, service: str, node: int = 1) -> list[Task]:
     """
 
     def ask() -> list[list[Task]]:
-        with closing(docker.APIClient(f"unix://{lab.socket(node)}", version="1.41", timeout=30)) as client:
+        with _client(lab, node) as client:
             try:
                 return [
                     client.tasks(filters={"service": service}) if client.services(filters={"name": service}) else []
@@ -91,32 +92,46 @@ def remove(lab: Lab, *stacks: str, node: int = 1) -> None:
 
 
 def left(lab: Lab, stack: str, node: int = 1) -> list[str]:
-    """Return what is left of a stack."""
-    label = f"label=com.docker.stack.namespace={stack}"
-    return [
-        f"{kind} {name}"
-        for kind in ("service", "network", "config", "secret")
-        for name in lab.docker(node, kind, "ls", "--filter", label, "--format", "{{.Name}}").split()
-    ]
+    """Return what is left of a stack, in the swarm and on any node: its objects, its tasks, a node's own network.
+
+    A node makes a network for a task, and may do so after the command that removed both. Whoever deploys the stack anew
+    in that moment fails, with or without a proxy: the command takes the node's network for the swarm's.
+    """
+    own = {"label": f"{STACK_LABEL}={stack}"}
+    with _client(lab, node) as client:
+        listed = {
+            "service": [each["Spec"]["Name"] for each in client.services(filters=own)],
+            "config": [each["Spec"]["Name"] for each in client.configs(filters=own)],
+            "secret": [each["Spec"]["Name"] for each in client.secrets(filters=own)],
+            "task": [each["ID"] for each in client.tasks(filters=own)],
+        }
+    for each in lab.up_nodes:
+        with _client(lab, each) as client:
+            listed[f"network, on node {each},"] = [network["Name"] for network in client.networks(filters=own)]
+    return [f"{kind} {name}" for kind, names in listed.items() for name in names]
+
+
+def _client(lab: Lab, node: int = 1) -> closing[docker.APIClient]:
+    return closing(docker.APIClient(f"unix://{lab.socket(node)}", version="1.41", timeout=30))
 
 
 def clear(lab: Lab) -> None:
     """Remove every stack and service but the project's own, and wait for their end."""
-    with closing(docker.APIClient(f"unix://{lab.socket(1)}", version="1.41", timeout=30)) as client:
-        kinds = [client.services(), client.configs(), client.secrets()]
-        labels = [each["Spec"]["Labels"] for kind in kinds for each in kind]
-        labels += [each["Labels"] or {} for each in client.networks()]
-        stacks = {each.get("com.docker.stack.namespace", FLEET) for each in labels} - {FLEET}
-        alone = [each["ID"] for each in kinds[0] if "com.docker.stack.namespace" not in each["Spec"]["Labels"]]
-    if alone:
-        lab.docker(1, "service", "rm", *alone)
-    for stack in sorted(stacks):
 
-        def gone(stack: str = stack) -> bool:
-            lab.docker(1, "stack", "rm", stack, check=False)
-            return not left(lab, stack)
+    def gone() -> bool:
+        with _client(lab) as client:
+            kinds = [client.services(), client.configs(), client.secrets()]
+            labels = [each["Spec"]["Labels"] for kind in kinds for each in kind]
+            labels += [each["Labels"] or {} for each in client.networks()]
+            stacks = {each.get(STACK_LABEL, FLEET) for each in labels} - {FLEET}
+            alone = [each["ID"] for each in kinds[0] if STACK_LABEL not in each["Spec"]["Labels"]]
+        if alone:
+            lab.docker(1, "service", "rm", *alone, check=False)
+        if stacks:
+            lab.docker(1, "stack", "rm", *sorted(stacks), check=False)
+        return not alone and not any(left(lab, stack) for stack in stacks)
 
-        wait_for(f"the end of {stack}", gone, timeout=120, interval=1)
+    wait_for("the end of all stacks but the own", gone, interval=1)
 
 
 def relays(lab: Lab, stack: str = "") -> list[str]:

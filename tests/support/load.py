@@ -25,7 +25,7 @@ from urllib.parse import SplitResult, urlsplit
 import h11
 
 #: Seconds until a connection counts as refused, and for which a load balancer leaves what refused it.
-CONNECT, LEAVE = 2.0, 0.5
+CONNECT, LEAVE = 15.0, 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +73,8 @@ class Load:
         host: str,
         *,
         rate: float = 50,
-        timeout: float = 10,
-        limit: float = 120,
+        timeout: float = 30,
+        limit: float = 400,
         accept: Callable[[Answer], bool] = is_success,
         balance: bool = False,
         tls: ssl.SSLContext | None = None,

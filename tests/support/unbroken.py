@@ -17,7 +17,7 @@ from websockets.exceptions import WebSocketException
 from websockets.sync.client import connect
 
 #: Seconds between two messages of the WebSocket, and for which either connection may be silent.
-PAUSE, SILENCE = 0.1, 5.0
+PAUSE, SILENCE = 0.1, 30.0
 
 
 class Unbroken:
@@ -45,7 +45,7 @@ class Unbroken:
         for thread in self._threads:
             thread.start()
         for name, event in self._begun.items():
-            if not event.wait(10) or self.breaks:
+            if not event.wait(60) or self.breaks:
                 self._stop.set()
                 raise RuntimeError(f"no {name} was opened: {self.breaks}")
         return self

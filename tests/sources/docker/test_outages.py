@@ -1,6 +1,7 @@
 """The Docker source over a fake engine that fails, lies or goes: what no failure ever yields."""
 
 import asyncio
+import json
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -92,6 +93,33 @@ async def test_a_list_that_is_suddenly_empty_is_doubted(
     if reading.problems:
         engine.close_events()
         await reader.until(lambda r: not r.problems)
+
+
+async def test_a_list_of_networks_that_lacks_one_in_use_is_doubted(engine: FakeEngine, read: Read) -> None:
+    """An engine without a leader lists its own node's alone; those that no service is attached to may go."""
+    front, back = engine.add_network("front"), engine.add_network("back")
+    unused = engine.add_network("unused")
+    engine.add_service("web", labels=HOSTS, networks=[front], tasks=1)
+    reader = read(doubt=600.0, resync=0.05)
+    before = await reader.next()
+    own = json.dumps([{"Id": back, "Name": "back", "Scope": "swarm", "Driver": "overlay"}])
+    engine.say(own.encode(), for_path="/networks", times=1_000_000, alone=True)
+    reading = await reader.until(lambda r: r.problems)
+    assert reading.state.services == before.state.services
+    assert [network.id for network in reading.state.networks] == [network.id for network in before.state.networks]
+    assert "no longer lists 1 networks" in str(reading.problems[0])
+    engine.mend()
+    engine.remove_network(unused)
+    await reader.until(lambda r: not r.problems and unused not in {network.id for network in r.state.networks})
+
+
+async def test_a_first_list_that_lacks_a_network_is_completed(engine: FakeEngine, read: Read) -> None:
+    """One that a service is attached to is asked for by its id."""
+    front, back = engine.add_network("front"), engine.add_network("back")
+    engine.add_service("web", labels=HOSTS, networks=[front], tasks=1)
+    own = json.dumps([{"Id": back, "Name": "back", "Scope": "swarm", "Driver": "overlay"}])
+    engine.say(own.encode(), for_path="/networks", times=1_000_000, alone=True)
+    assert {network.id for network in (await read().next()).state.networks} == {front, back}
 
 
 async def test_a_service_that_goes_while_the_list_is_read_is_not_doubted(engine: FakeEngine, read: Read) -> None:

@@ -40,7 +40,7 @@ class NetworkTimings:
 
     linger: float = 5.0
     recreate_after: float = 5.0
-    settle: float = 0.3
+    settle: float = 0.5
     quiet: float = 2.0
     update_again: float = 10.0
     read_again: float = 1.0

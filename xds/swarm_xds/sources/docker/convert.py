@@ -145,11 +145,11 @@ def unlisted_secrets(why: str) -> Batch[Secret]:
 
 
 def doubted(batch: Batch[T], kind: str, count: int) -> Batch[T]:
-    """Return a list beside which all stays that was there, since it names nothing of that."""
+    """Return a list beside which all stays that was there, since ``count`` of that is missing from it."""
     problem = Problem(
         severity=Severity.WARNING,
         kind=Kind.UNREAD,
-        reason=f"the engine lists none of the {count} {kind}s that there were, so they are kept for the time being",
+        reason=f"the engine no longer lists {count} {kind}s, and nothing told of their end: they are kept for now",
         cure="see whether this engine knows the whole swarm (docker node ls)",
     )
     return replace(batch, blind=True, problems=(*batch.problems, ("", problem)))

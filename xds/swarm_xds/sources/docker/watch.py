@@ -8,7 +8,7 @@ session has read everything anew.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Collection, Iterable, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
@@ -189,7 +189,10 @@ class _Session:
             old.close()
         networks, nodes, services = await together(self.engine.networks(), self.engine.nodes(), self.engine.services())
         self._view.set_secrets(self._plausible("secret", await self._secrets(), events))
-        self._view.set_networks(self._plausible("network", convert.networks(networks), events))
+        # The engine lists those of its own node alone, and no error, while the managers have no leader (moby,
+        # api/server/router/network). But none goes that a service is attached to.
+        attached = self._view.attached({str(raw.get("ID")) for raw in services if isinstance(raw, dict)})
+        self._view.set_networks(self._plausible("network", convert.networks(networks), events, attached))
         self._take_nodes(nodes, events)
         listed = convert.services(services, self._view.ingress)
         self._view.set_services(await self._plausible_services(listed, events))
@@ -197,6 +200,7 @@ class _Session:
         self._note(self._view.service_ids, changed=unread)
         for start in range(0, len(unread), BATCH):
             await self._read_tasks(unread[start : start + BATCH])
+        await self._read_networks(sorted(self._view.unknown_networks()))
         self._pacing.resynced(self._now(), self._now() - began)
 
     async def _on_events(self, events: Sequence[Event]) -> None:
@@ -257,9 +261,14 @@ class _Session:
         changed = self._view.set_nodes(self._plausible("node", convert.nodes(raws), events))
         self._pacing.touched(self._view.on_nodes(changed), self._now())
 
-    def _plausible(self, kind: str, batch: convert.Batch[T], events: Sequence[Event]) -> convert.Batch[T]:
-        """Return a list as it is, or as an addition where all that was there has vanished and nothing tells of it."""
-        expected = self._missing(kind, batch, events)
+    def _plausible(
+        self, kind: str, batch: convert.Batch[T], events: Sequence[Event], needed: Collection[str] = ()
+    ) -> convert.Batch[T]:
+        """Return a list as it is, or as an addition where nothing tells of the end of what has vanished from it.
+
+        That is doubted where all that was there has vanished, or something of what is ``needed`` by something else.
+        """
+        expected = self._missing(kind, batch, events, needed)
         if self._doubts.about([kind], [kind] if expected else [], self._now()):
             return convert.doubted(batch, kind, len(expected))
         return batch
@@ -278,10 +287,13 @@ class _Session:
             raise EngineError(self._endpoint, f"the engine lists none of the {len(expected)} services that there were")
         return batch
 
-    def _missing(self, kind: str, batch: convert.Batch[T], events: Sequence[Event]) -> set[str]:
-        """Return the ids of all that was there, if a list names none of them; else nothing."""
+    def _missing(
+        self, kind: str, batch: convert.Batch[T], events: Sequence[Event], needed: Collection[str] = ()
+    ) -> set[str]:
+        """Return the ids of all that was there, if a list names none of them; else those ``needed`` that it lacks."""
         expected = self._view.known(kind) - _removed(_last_actions(events, kind))
-        return set() if batch.blind or expected & (batch.records.keys() | batch.unreadable) else expected
+        missing = expected - batch.records.keys() - batch.unreadable
+        return set() if batch.blind else missing if missing == expected else missing & set(needed)
 
     def _doubted_tasks(self, service_ids: Sequence[str], raws: Sequence[Json]) -> set[str]:
         """Return services that ran tasks a moment ago, are to have some, and have neither old nor new ones listed."""
