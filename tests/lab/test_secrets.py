@@ -13,7 +13,7 @@ from cryptography import x509
 from support.certificates import Issued, authority, secret_lines
 from support.images import APP, EDGE
 from support.lab import Lab, wait_for
-from support.lab_swarm import FLEET, Edges, healed, left, node_of, relays, remove, running, settled
+from support.lab_swarm import FLEET, Edges, healed, left, node_of, relays, remove, remove_early, running, settled
 from support.load import Load
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(420)]
@@ -189,5 +189,5 @@ def test_it_is_removed_at_the_first_try_at_any_time(fleet: Lab, edges: Edges, tm
     write(tmp_path, authority().issue(HOST))
     fleet.deploy("demo", STACK, env={"EXAMPLE_IMAGE": APP, "CERTIFICATES": str(tmp_path)})
     time.sleep(wait)
-    remove(fleet, "demo")
+    remove_early(fleet, "demo")
     wait_for("the end of the stack", lambda: not left(fleet, "demo"))
