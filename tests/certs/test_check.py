@@ -213,7 +213,7 @@ def test_a_weak_authority_is_remarked() -> None:
     weak, strong = authority("Old", key=rsa.generate_private_key(65537, 1024)), authority("New")
     checked = read(weak.cert + strong.cert)
     assert len(checked.material.trusted) == 2
-    assert checked.remarks == ('the key of an authority in it is weak: "CN=Old" (RSA 1024)',)
+    assert checked.remarks == ('authorities in it have weak keys: "CN=Old" (RSA 1024)',)
     assert read(strong.cert + authority("Other").cert).remarks == ()
 
 

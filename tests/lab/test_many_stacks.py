@@ -23,7 +23,7 @@ HANDS = 6
 
 
 def test_thirty_stacks_at_once(fleet: Lab, edges: Edges) -> None:
-    """Every edge serves each of them; afterwards nothing is left of any, and no command has failed.
+    """Every edge serves each of them; when all that belongs to them is there, one command removes all at the first try.
 
     What is printed is the time from when the swarm says that a task and a relay of a stack run until every edge has
     answered from it, in the order in which that happened: it must not grow with the number of networks there are.

@@ -112,6 +112,7 @@ def test_interlocks_own_example(fleet: Lab, edges: Edges, tmp_path: Path) -> Non
     for node in fleet.nodes:
         for container in fleet.docker(node, "ps", "-aq").split():
             shown += fleet.docker(node, "logs", container, stderr=True, check=False)
+    assert READER in shown
     assert not [line for line in keys if line in shown]
 
     remove(fleet, "demo")

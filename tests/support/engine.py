@@ -24,6 +24,7 @@ from urllib.parse import unquote
 from support.allowed import allowed
 from support.engine_http import STREAM, Handler, Server
 from support.engine_secrets import SwarmWithSecrets
+from support.engine_swarm import PREDEFINED
 from support.engine_writes import Answer, absent, carried, refused
 
 _API = re.compile(r"^/v1\.\d+(?=/)")
@@ -197,7 +198,11 @@ class FakeEngine(SwarmWithSecrets):
                 raws = [raw for raw in self._networks.values() if set(filters["label"]) <= carried(raw["Labels"] or {})]
                 return 200, json.dumps(raws).encode()
             case "networks" | "nodes":
-                found = [self._bytes[kind, i] for i in getattr(self, f"_{first}")]
+                found = [
+                    self._bytes[kind, i]
+                    for i, raw in getattr(self, f"_{first}").items()
+                    if PREDEFINED not in (raw.get("Labels") or {})
+                ]
                 return 200, b"[" + b",".join(found) + b"]"
             case "tasks":
                 return self._task_list(filters.get("service", list(self._tasks)))

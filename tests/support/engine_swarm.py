@@ -14,6 +14,8 @@ from ipaddress import ip_network
 from typing import Any
 
 #: When everything was created.
+#: On networks that every node has.
+PREDEFINED = "com.docker.swarm.predefined"
 CREATED = "2024-05-01T12:00:00.000000001Z"
 
 
@@ -47,12 +49,20 @@ class FakeSwarm:
     # What is in the swarm
 
     def add_network(
-        self, name: str, *, subnet: str = "", stack: str = "", ingress: bool = False, scope: str = "swarm"
+        self,
+        name: str,
+        *,
+        subnet: str = "",
+        stack: str = "",
+        ingress: bool = False,
+        scope: str = "swarm",
+        predefined: bool = False,
     ) -> str:
-        """Create a network and return its id."""
+        """Create a network and return its id; one that is ``predefined`` every node has, and it is not listed."""
         with self._lock:
             identifier = self._new_id("net")
             number = self._count
+            labels = {"com.docker.stack.namespace": stack, PREDEFINED: "true" if predefined else ""}
             self._networks[identifier] = {
                 "Id": identifier,
                 "Name": name,
@@ -61,7 +71,7 @@ class FakeSwarm:
                 "Driver": "overlay",
                 "Ingress": ingress,
                 "IPAM": {"Config": [{"Subnet": subnet or f"10.{number // 250 % 250}.{number % 250}.0/24"}]},
-                "Labels": {"com.docker.stack.namespace": stack} if stack else None,
+                "Labels": {label: value for label, value in labels.items() if value} or None,
             }
             self._put("network", identifier, self._networks[identifier], "create", name)
         return identifier

@@ -21,7 +21,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
 
+import docker
 import httpx
+import requests
 
 T = TypeVar("T")
 TOOLS = ("busybox", "docker", "dockerd", "containerd", "ip", "iptables", "mount", "nsenter", "setpriv", "unshare")
@@ -95,7 +97,7 @@ def run(
 
 
 def wait_for(what: str, probe: Callable[[], T], timeout: float = 120, interval: float = 0.1) -> T:
-    """Return the first true answer of ``probe``; if nobody gives any, as while managers elect a leader, it has none.
+    """Return the first true answer of ``probe``; one that fails, as while managers elect a leader, has none yet.
 
     Raises:
         LabError: None came in ``timeout`` seconds; the message has the last answer.
@@ -107,7 +109,11 @@ def wait_for(what: str, probe: Callable[[], T], timeout: float = 120, interval: 
             if answer := probe():
                 return answer
             last = answer
-        except (LabError, OSError, httpx.TransportError) as error:
+        except docker.errors.APIError as error:
+            if error.is_client_error() and not isinstance(error, docker.errors.NotFound):
+                raise
+            last = error
+        except (LabError, httpx.TransportError, requests.ConnectionError, requests.Timeout) as error:
             last = error
         if time.monotonic() > deadline:
             raise LabError(f"waited {timeout:g} s for {what}; last seen: {last!r}")

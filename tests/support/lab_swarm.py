@@ -35,14 +35,7 @@ def tasks(lab: Lab, service: str, node: int = 1) -> list[Task]:
 
     def ask() -> list[list[Task]]:
         with _client(lab, node) as client:
-            try:
-                return [
-                    client.tasks(filters={"service": service}) if client.services(filters={"name": service}) else []
-                ]
-            except docker.errors.APIError as error:
-                if not error.is_server_error():
-                    raise
-                return []
+            return [client.tasks(filters={"service": service}) if client.services(filters={"name": service}) else []]
 
     return wait_for(f"an answer for the tasks of {service}", ask, timeout=60)[0]
 
@@ -95,13 +88,14 @@ def remove_early(lab: Lab, stack: str) -> None:
     """Remove a stack that has just been deployed; nothing of ours may be in the way.
 
     While a stack's own tasks are only being made, a swarm without any proxy may refuse it (docs/adr/009): that is no
-    failure of ours if a second command succeeds, and it is printed.
+    failure of ours if one more command succeeds when they have ended, and it is printed.
     """
     done = _remove(lab, stack)
-    if (refused := re.search(r"is in use by task (\w{25})", done.stderr)) and not _is_ours(lab, done, refused[1]):
+    tasks = re.findall(r"is in use by task (\w{25})", done.stderr)
+    if len(tasks) == done.stderr.count("Failed to remove") > 0 and not any(_is_ours(lab, done, task) for task in tasks):
         print(f"refused by the swarm alone: {done.stderr}")  # noqa: T201
-        wait_for(f"a second removal of {stack}", lambda: _remove(lab, stack).returncode == 0)
-        return
+        wait_for("the end of its tasks", lambda: not [each for each in left(lab, stack) if each.startswith("task ")])
+        done = _remove(lab, stack)
     assert (done.returncode, done.stderr) == (0, ""), f"{done.stdout}{done.stderr}"
 
 
@@ -146,14 +140,15 @@ def _client(lab: Lab, node: int = 1) -> closing[docker.APIClient]:
 
 def clear(lab: Lab) -> None:
     """Remove every stack and service but the project's own, and wait for their end."""
+    stacks: set[str] = set()
 
     def gone() -> bool:
         with _client(lab) as client:
             kinds = [client.services(), client.configs(), client.secrets()]
             labels = [each["Spec"]["Labels"] for kind in kinds for each in kind]
             labels += [each["Labels"] or {} for each in client.networks()]
-            stacks = {each.get(STACK_LABEL, FLEET) for each in labels} - {FLEET}
             alone = [each["ID"] for each in kinds[0] if STACK_LABEL not in each["Spec"]["Labels"]]
+        stacks.update({each.get(STACK_LABEL, FLEET) for each in labels} - {FLEET})
         if alone:
             lab.docker(1, "service", "rm", *alone, check=False)
         if stacks:
@@ -165,7 +160,7 @@ def clear(lab: Lab) -> None:
 
 def relays(lab: Lab, stack: str = "") -> list[str]:
     """Return the names of the relays in a stack, or of all."""
-    of_stack = ["--filter", f"label=com.docker.stack.namespace={stack}"] if stack else []
+    of_stack = ["--filter", f"label={STACK_LABEL}={stack}"] if stack else []
     mine = ("service", "ls", "--filter", "label=swarm-xds.relay", *of_stack, "--format", "{{.Name}}")
     return sorted(lab.docker(1, *mine).split())
 

@@ -25,7 +25,7 @@ from urllib.parse import SplitResult, urlsplit
 import h11
 
 #: Seconds until a connection counts as refused, and for which a load balancer leaves what refused it.
-CONNECT, LEAVE = 15.0, 0.5
+CONNECT, LEAVE = 5.0, 0.5
 
 
 @dataclass(frozen=True, slots=True)

@@ -448,7 +448,7 @@ def test_labels_on_a_job(mode: str) -> None:
     raw["Spec"]["Mode"] = {mode: {"MaxConcurrent": 1}}
     found = convert.services([raw])
     ((_, problem),) = found.problems
-    assert found.records[WEB].replicas is None
+    assert not found.records[WEB].kept
     assert (problem.kind, problem.label, problem.value) == (Kind.MISPLACED_LABEL, "xds.hosts", "a")
     raw["Spec"]["Labels"] = {"other": "x"}
     assert not convert.services([raw]).problems

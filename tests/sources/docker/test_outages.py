@@ -107,19 +107,67 @@ async def test_a_list_of_networks_that_lacks_one_in_use_is_doubted(engine: FakeE
     reading = await reader.until(lambda r: r.problems)
     assert reading.state.services == before.state.services
     assert [network.id for network in reading.state.networks] == [network.id for network in before.state.networks]
-    assert "no longer lists 1 networks" in str(reading.problems[0])
+    assert "lacks networks that it had (1)" in str(reading.problems[0])
     engine.mend()
     engine.remove_network(unused)
     await reader.until(lambda r: not r.problems and unused not in {network.id for network in r.state.networks})
 
 
-async def test_a_first_list_that_lacks_a_network_is_completed(engine: FakeEngine, read: Read) -> None:
-    """One that a service is attached to is asked for by its id."""
+async def test_a_network_in_use_that_stays_away_is_gone_after_a_while(engine: FakeEngine, read: Read) -> None:
+    """Whatever the service says."""
+    front = engine.add_network("front")
+    engine.add_service("web", labels=HOSTS, networks=[front])
+    reader = read(doubt=0.2, resync=0.05)
+    await reader.next()
+    engine.fail(status=404, times=1_000_000, for_path=f"/networks/{front}", message=f"network {front} not found")
+    engine.say(b"[]", for_path="/networks", times=1_000_000, alone=True)
+    await reader.until(lambda r: r.problems)
+    await reader.until(lambda r: not r.problems and front not in {network.id for network in r.state.networks})
+
+
+async def test_a_network_that_goes_while_the_lists_are_read_is_not_doubted(engine: FakeEngine, read: Read) -> None:
+    """The list of services is from before, that of networks from after, and the events stand in between."""
+    front = engine.add_network("front")
+    web = engine.add_service("web", labels=HOSTS, networks=[front])
+    reader = read(doubt=600.0)
+    await reader.next()
+    engine.hang(for_path="/networks")
+    asked = engine.asked.count("/services")
+    engine.close_events()
+    await eventually(lambda: engine.asked.count("/services") > asked and "/networks" in engine.asked[-3:])
+    with engine.burst():
+        engine.remove_service(web)
+        engine.remove_network(front)
+    engine.release()
+    while (reading := await reader.next()).state.services:
+        assert not reading.problems
+    assert not reading.problems
+
+
+@pytest.mark.parametrize("status", [200, 403, 404, 500])
+async def test_a_first_list_that_lacks_a_network_is_completed(engine: FakeEngine, read: Read, status: int) -> None:
+    """One that a service is attached to is asked for by its id; where that fails the rest is read all the same."""
     front, back = engine.add_network("front"), engine.add_network("back")
     engine.add_service("web", labels=HOSTS, networks=[front], tasks=1)
     own = json.dumps([{"Id": back, "Name": "back", "Scope": "swarm", "Driver": "overlay"}])
     engine.say(own.encode(), for_path="/networks", times=1_000_000, alone=True)
-    assert {network.id for network in (await read().next()).state.networks} == {front, back}
+    if status != 200:
+        engine.fail(status=status, times=1_000_000, for_path=f"/networks/{front}")
+    reading = await read().next()
+    assert {network.id for network in reading.state.networks} == ({front, back} if status == 200 else {back})
+    assert names(reading) == ["web"]
+
+
+async def test_a_network_that_every_node_has_is_none_of_the_swarms(engine: FakeEngine, read: Read) -> None:
+    """The engine does not list ``host``, which a service may name all the same, and gives it by its id."""
+    front, host = engine.add_network("front"), engine.add_network("host", predefined=True)
+    engine.add_service("web", labels=HOSTS, networks=[front, host], tasks=1)
+    reader = read(resync=0.05)
+    before = await reader.next()
+    assert host not in {network.id for network in before.state.networks}
+    asked = engine.asked.count("/networks")
+    await eventually(lambda: engine.asked.count("/networks") > asked + 1)
+    assert reader.queue.empty()
 
 
 async def test_a_service_that_goes_while_the_list_is_read_is_not_doubted(engine: FakeEngine, read: Read) -> None:

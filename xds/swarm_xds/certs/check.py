@@ -254,7 +254,8 @@ def _authority(certificate: x509.Certificate) -> Authority:
 def _weak(trusted: Iterable[x509.Certificate]) -> tuple[str, ...]:
     """Return a remark on authorities whose signature somebody else might be able to make."""
     weak = sorted({f'"{_subject(each)}" ({key_type(each)})' for each in trusted if is_weak(each)})
-    return (f"the key of an authority in it is weak: {', '.join(weak[:_NAMED])}",) if weak else ()
+    more = f" and {len(weak) - _NAMED} more" if len(weak) > _NAMED else ""
+    return (f"authorities in it have weak keys: {', '.join(weak[:_NAMED])}{more}",) if weak else ()
 
 
 def _pem(certificates: Iterable[x509.Certificate]) -> bytes:

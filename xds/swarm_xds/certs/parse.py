@@ -106,11 +106,7 @@ def public_key(certificate: x509.Certificate) -> PublicKey:
     Raises:
         UnusableError: It is of a kind or a strength that cannot be served; the message goes on after "its key".
     """
-    try:
-        key: object = certificate.public_key()
-    except (ValueError, UnsupportedAlgorithm):
-        key = None
-    return _strong(key if certificate.public_key_algorithm_oid in _ALGORITHMS else None)
+    return _strong(_key_of(certificate) if certificate.public_key_algorithm_oid in _ALGORITHMS else None)
 
 
 def spki(key: PublicKey) -> str:
@@ -120,24 +116,25 @@ def spki(key: PublicKey) -> str:
 
 def is_weak(certificate: x509.Certificate) -> bool:
     """Return whether a certificate's key is of a kind that is served, and too short for it."""
-    try:
-        key: object = certificate.public_key()
-    except (ValueError, UnsupportedAlgorithm):
-        return False
+    key = _key_of(certificate)
     return isinstance(key, rsa.RSAPublicKey) and key.key_size < RSA_BITS[0]
 
 
 def key_type(certificate: x509.Certificate) -> str:
     """Return what kind of key a certificate has, for people."""
-    try:
-        key: object = certificate.public_key()
-    except (ValueError, UnsupportedAlgorithm):
-        key = None
+    key = _key_of(certificate)
     if isinstance(key, rsa.RSAPublicKey):
         return f"RSA {key.key_size}"
     if isinstance(key, ec.EllipticCurvePublicKey):
         return f"ECDSA {_CURVES.get(key.curve.name, key.curve.name)}"
     return ED25519 if isinstance(key, ed25519.Ed25519PublicKey) else "another kind"
+
+
+def _key_of(certificate: x509.Certificate) -> object:
+    try:
+        return certificate.public_key()
+    except (ValueError, UnsupportedAlgorithm):
+        return None
 
 
 def _blocks(content: bytes) -> list[tuple[str, bytes]]:

@@ -147,6 +147,8 @@ def _service(stack: _Stack, key: str, fields: Mapping[str, Any], networks: dict[
     labels = _labels(stack, key, deploy.get("labels"), "deploy.labels")
     job = deploy.get("mode") in _JOBS
     _tell_misplaced(stack, key, fields, deploy, labels, job=job)
+    if job:
+        labels = {name: value for name, value in labels.items() if not name.startswith(ROUTED_PREFIXES)}
     if "extends" in fields:
         cure = "use an anchor of YAML, or deploy what docker compose config prints"
         stack.problem(Severity.WARNING, "docker stack deploy does not know extends", cure, service=key)

@@ -172,7 +172,7 @@ class Engine:
             # Only the engine's own "service X not found" is proof. A proxy in between that knows no such path is not.
             if identifier in error.reason:
                 raise
-            raise EngineError(self.endpoint, error.reason) from error
+            raise EngineError(self.endpoint, error.reason, error.status) from error
         if not isinstance(answer, dict) or identifier not in (answer.get("ID"), answer.get("Id")):
             raise EngineError(self.endpoint, f"the answer is not the object that was asked for, {identifier}")
         return answer

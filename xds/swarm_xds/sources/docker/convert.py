@@ -12,7 +12,7 @@ from typing import Any, Generic, TypeVar
 
 from swarm_xds.problem import Kind, Problem, Severity, shown
 from swarm_xds.sources.docker.fields import addresses, mapping, nanoseconds, sequence, subnet, text
-from swarm_xds.sources.docker.misplaced import misplaced
+from swarm_xds.sources.docker.misplaced import is_job, misplaced
 from swarm_xds.swarm import Network, Node, PublishedPort, PublishMode, Secret, Service, Task
 from swarm_xds.swarm.marks import (
     FLEET_LABEL,
@@ -32,6 +32,9 @@ DOWN = frozenset({"down", "disconnected"})
 _UPDATING = frozenset({"updating", "rollback_started"})
 #: States that a task never leaves.
 _ENDED = frozenset({"complete", "shutdown", "failed", "rejected", "remove", "orphaned"})
+
+#: The engine's label on networks that every node has.
+_PREDEFINED = "com.docker.swarm.predefined"
 
 _MAX_PORT = 65535
 T = TypeVar("T")
@@ -149,7 +152,7 @@ def doubted(batch: Batch[T], kind: str, count: int) -> Batch[T]:
     problem = Problem(
         severity=Severity.WARNING,
         kind=Kind.UNREAD,
-        reason=f"the engine no longer lists {count} {kind}s, and nothing told of their end: they are kept for now",
+        reason=f"the engine's list lacks {kind}s that it had ({count}), without a word of their end: they are kept",
         cure="see whether this engine knows the whole swarm (docker node ls)",
     )
     return replace(batch, blind=True, problems=(*batch.problems, ("", problem)))
@@ -204,6 +207,8 @@ def _service(raw: Mapping[str, Any], ingress: frozenset[str], problems: list[Pro
         raise ValueError("it has no name")
     labels = _labels(spec, name, problems)
     problems += misplaced(spec, name)
+    if is_job(spec):
+        labels = {key: value for key, value in labels.items() if not key.startswith(ROUTED_PREFIXES)}
     relay = labels.keys() >= _RELAY_LABELS
     fleet = None if relay else labels.get(FLEET_LABEL)
     identifier = _identifier(raw)
@@ -345,7 +350,8 @@ def _task_addresses(raw: Mapping[str, Any], ingress: frozenset[str]) -> tuple[tu
 
 
 def _network(raw: Mapping[str, Any]) -> Network | None:
-    if raw.get("Scope") != "swarm":
+    # A node's own ``host`` and ``bridge`` have an id in the swarm too, by which the engine gives them, and no subnet.
+    if raw.get("Scope") != "swarm" or mapping(raw, "Labels").get(_PREDEFINED) == "true":
         return None
     name = text(raw, "Name")
     if not name:

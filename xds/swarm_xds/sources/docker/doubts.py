@@ -1,10 +1,11 @@
-"""How long an answer is doubted that names nothing of what was there a moment ago. Pure.
+"""How long an answer is doubted that lacks what was there a moment ago. Pure.
 
 In: what is missing, and the time. Out: whether to ask again. It must not know the engine or the clock.
 
 An engine that has just become a manager, belongs to another swarm, or stands behind a proxy that is being replaced may
 answer well and say nothing. Routes that are kept a little too long cost a request that fails either way; routes that
-go are an outage. So nothing is believed to have vanished all at once before it was missing for a while.
+go are an outage. So nothing is believed to have vanished all at once before it was missing for a while, and no network
+to which a service is attached.
 """
 
 from collections.abc import Collection

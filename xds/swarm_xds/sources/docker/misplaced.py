@@ -14,11 +14,13 @@ from swarm_xds.swarm.marks import ROUTED_PREFIXES
 _JOBS = {"ReplicatedJob", "GlobalJob"}
 
 
-def misplaced(spec: Mapping[str, Any], service: str) -> list[Problem]:
-    """Return a problem for each label of ours that its containers have and the service itself has not, and for a job's.
+def is_job(spec: Mapping[str, Any]) -> bool:
+    """Return whether a service's tasks are meant to end, so that none takes requests (Engine API, ``ServiceSpec``)."""
+    return bool(mapping(spec, "Mode").keys() & _JOBS)
 
-    The latter's tasks are meant to end, so that none of them takes requests (Engine API, ``ServiceSpec.Mode``).
-    """
+
+def misplaced(spec: Mapping[str, Any], service: str) -> list[Problem]:
+    """Return a problem for each label of ours that its containers have and the service itself has not, or for a job."""
     own = mapping(spec, "Labels")
     found = [
         Problem(
@@ -34,7 +36,7 @@ def misplaced(spec: Mapping[str, Any], service: str) -> list[Problem]:
         if key.startswith(ROUTED_PREFIXES) and key not in own
     ]
     ours = sorted(key for key in own if key.startswith(ROUTED_PREFIXES))
-    if ours and mapping(spec, "Mode").keys() & _JOBS:
+    if ours and is_job(spec):
         found.append(
             Problem(
                 severity=Severity.ERROR,

@@ -34,7 +34,7 @@ class Timings:
         retry_first: Before the first new try when no engine answers; doubled each time.
         retry_cap: The longest such wait.
         call: Longest time that a call may take.
-        doubt: Until all that vanished at once, with nothing telling of it, is believed to be gone.
+        doubt: Until what is missing from a list against all odds, with nothing telling of it, is believed to be gone.
     """
 
     burst: float = 0.01

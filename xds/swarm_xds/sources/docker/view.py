@@ -149,11 +149,6 @@ class View:
         """Return the services with a task on one of the nodes."""
         return {i for i, tasks in self._tasks.items() if any(t.task.node_id in node_ids for t in tasks.values())}
 
-    def attached(self, service_ids: Collection[str]) -> set[str]:
-        """Return the networks of those of these services that are kept."""
-        kept = self._services.keys() & service_ids
-        return {network for i in kept for network in self._services[i].service.network_ids}
-
     def unknown_networks(self) -> set[str]:
         """Return the networks that a service names and that nobody told of yet."""
         return {n for record in self._services.values() for n in record.service.network_ids} - self._networks.keys()

@@ -188,19 +188,21 @@ class _Session:
         if old:
             old.close()
         networks, nodes, services = await together(self.engine.networks(), self.engine.nodes(), self.engine.services())
-        self._view.set_secrets(self._plausible("secret", await self._secrets(), events))
+        self._view.set_secrets(await self._plausible("secret", await self._secrets(), events))
+        overlays = convert.networks(networks)
+        ingress = self._view.ingress.union(i for i, each in overlays.records.items() if each and each.ingress)
+        listed = convert.services(services, ingress)
         # The engine lists those of its own node alone, and no error, while the managers have no leader (moby,
         # api/server/router/network). But none goes that a service is attached to.
-        attached = self._view.attached({str(raw.get("ID")) for raw in services if isinstance(raw, dict)})
-        self._view.set_networks(self._plausible("network", convert.networks(networks), events, attached))
-        self._take_nodes(nodes, events)
-        listed = convert.services(services, self._view.ingress)
+        attached = {n for record in listed.records.values() if record.kept for n in record.service.network_ids}
+        self._view.set_networks(await self._plausible("network", overlays, events, attached))
+        await self._take_nodes(nodes, events)
         self._view.set_services(await self._plausible_services(listed, events))
         unread = sorted(set(self._view.service_ids) - set(known))
         self._note(self._view.service_ids, changed=unread)
         for start in range(0, len(unread), BATCH):
             await self._read_tasks(unread[start : start + BATCH])
-        await self._read_networks(sorted(self._view.unknown_networks()))
+        await self._complete_networks()
         self._pacing.resynced(self._now(), self._now() - began)
 
     async def _on_events(self, events: Sequence[Event]) -> None:
@@ -237,13 +239,22 @@ class _Session:
         for network_id, raw in zip(network_ids, raws, strict=True):
             self._view.put_network(network_id, convert.networks(raw))
 
+    async def _complete_networks(self) -> None:
+        """Read those networks that a service names and no list had; one that the engine does not give is left out."""
+        for network_id in sorted(self._view.unknown_networks()):
+            try:
+                await self._read_networks([network_id])
+            except EngineError as error:
+                if not error.status:
+                    raise
+
     async def _read_nodes(self, events: Sequence[Event]) -> None:
         if events:
-            self._take_nodes(await self.engine.nodes(), events)
+            await self._take_nodes(await self.engine.nodes(), events)
 
     async def _read_secrets(self, events: Sequence[Event]) -> None:
         if events:
-            self._view.set_secrets(self._plausible("secret", await self._secrets(), events))
+            self._view.set_secrets(await self._plausible("secret", await self._secrets(), events))
 
     async def _secrets(self) -> convert.Batch[Secret]:
         """List the secrets; a proxy before the engine may allow everything else."""
@@ -254,46 +265,47 @@ class _Session:
                 raise
             return convert.unlisted_secrets(error.reason)
 
-    def _take_nodes(self, raws: Sequence[Json], events: Sequence[Event]) -> None:
+    async def _take_nodes(self, raws: Sequence[Json], events: Sequence[Event]) -> None:
         """Nodes tell of themselves often; what runs on one is in flux only if its use changed."""
         if not raws:
             raise EngineError(self._endpoint, "the engine lists no nodes, and a manager is one itself")
-        changed = self._view.set_nodes(self._plausible("node", convert.nodes(raws), events))
+        changed = self._view.set_nodes(await self._plausible("node", convert.nodes(raws), events))
         self._pacing.touched(self._view.on_nodes(changed), self._now())
 
-    def _plausible(
+    async def _plausible(
         self, kind: str, batch: convert.Batch[T], events: Sequence[Event], needed: Collection[str] = ()
     ) -> convert.Batch[T]:
-        """Return a list as it is, or as an addition where nothing tells of the end of what has vanished from it.
-
-        That is doubted where all that was there has vanished, or something of what is ``needed`` by something else.
-        """
-        expected = self._missing(kind, batch, events, needed)
-        if self._doubts.about([kind], [kind] if expected else [], self._now()):
-            return convert.doubted(batch, kind, len(expected))
+        """Return a list as it is, or as an addition to what was there where that has vanished against all odds."""
+        lost = await self._lost(kind, batch, events, needed)
+        if self._doubts.about([kind], [kind] if lost else [], self._now()):
+            return convert.doubted(batch, kind, len(lost))
         return batch
 
     async def _plausible_services(
         self, batch: convert.Batch[convert.ServiceRecord], events: Sequence[Event]
     ) -> convert.Batch[convert.ServiceRecord]:
         """The same for services, about which an engine that does not know them cannot be asked anything else."""
-        expected = self._missing("service", batch, events)
-        for _ in range(_MOMENTS):
-            if not expected - self._inbox.removed("service"):
-                expected = set()  # the event has come after the list
-                break
-            await asyncio.sleep(_MOMENT)
-        if self._doubts.about(["service"], ["service"] if expected else [], self._now()):
-            raise EngineError(self._endpoint, f"the engine lists none of the {len(expected)} services that there were")
+        lost = await self._lost("service", batch, events)
+        if self._doubts.about(["service"], ["service"] if lost else [], self._now()):
+            raise EngineError(self._endpoint, f"the engine lists none of the {len(lost)} services that there were")
         return batch
 
-    def _missing(
+    async def _lost(
         self, kind: str, batch: convert.Batch[T], events: Sequence[Event], needed: Collection[str] = ()
     ) -> set[str]:
-        """Return the ids of all that was there, if a list names none of them; else those ``needed`` that it lacks."""
+        """Return what a list lacks with no event that tells of it: all that was there, or what is ``needed`` of that.
+
+        Where it names some of the rest, that may have gone unheard. An event has a moment to come after the list.
+        """
         expected = self._view.known(kind) - _removed(_last_actions(events, kind))
-        missing = expected - batch.records.keys() - batch.unreadable
-        return set() if batch.blind else missing if missing == expected else missing & set(needed)
+        lost = expected - batch.records.keys() - batch.unreadable
+        lost = set() if batch.blind else lost if lost == expected else lost & set(needed)
+        for _ in range(_MOMENTS):
+            lost -= self._inbox.removed(kind)
+            if not lost:
+                break
+            await asyncio.sleep(_MOMENT)
+        return lost
 
     def _doubted_tasks(self, service_ids: Sequence[str], raws: Sequence[Json]) -> set[str]:
         """Return services that ran tasks a moment ago, are to have some, and have neither old nor new ones listed."""
