@@ -202,7 +202,12 @@ def test_a_rolling_update_of_the_control_planes(served: Lab) -> None:
     """One after the other, with the pauses that deploy/stack.yml has; those that had no manager have one again."""
     before = set(settled(served, CONTROL_PLANE, 2))
     anywhere = [f"--constraint-rm=node.hostname!=node{node}" for node in served.nodes]
-    shipped = ("--env-rm=DOCKER_HOST", "--update-delay=5s", "--update-monitor=5s")
+    shipped = (
+        "--env-rm=DOCKER_HOST",
+        "--update-delay=5s",
+        "--update-monitor=5s",
+        "--update-failure-action=rollback",
+    )
     with unnoticed(served, served.nodes, ask=1):
         served.docker(1, *UPDATE, "--force", *shipped, *anywhere, CONTROL_PLANE)
         wait_for("one that stops", lambda: not before <= set(running(served, CONTROL_PLANE)))

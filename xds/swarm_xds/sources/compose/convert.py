@@ -163,7 +163,7 @@ def _service(stack: _Stack, key: str, fields: Mapping[str, Any], networks: dict[
         network_ids=network_ids,
         virtual_ips=() if deploy.get("endpoint_mode") == "dnsrr" else tuple((each, key) for each in network_ids),
         ports=tuple(sorted(set(_ports(fields.get("ports"))))),
-        tasks=() if job else _tasks(stack, key, fields, deploy, network_ids),
+        tasks=_tasks(stack, key, fields, deploy, network_ids),
         source=stack.source,
     )
 
